@@ -1,0 +1,1 @@
+"""The service: everything that runs while a robot moves."""

@@ -1,0 +1,269 @@
+"""One child process of the service: how it is started, told to stop, watched, and ended when its parent is gone.
+
+Parent side: `spawn(kind, session, config, folder) -> Worker`. Child side: `python -m deploy.worker` makes a `Context`
+and calls the function that `KINDS` names for the kind, `function(context) -> None`, which returns soon after
+`context.stop()` became true.
+
+The child's standard input is a pipe that its parent holds open and never writes to. However the parent ends, the kernel
+closes the pipe, and the child reads its end: no polling, and unlike PR_SET_PDEATHSIG it does not fire when merely the
+*thread* ends that started the child. Children stand in process groups of their own, so Ctrl-C in a terminal reaches the
+parent only, and the parent decides.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robot_stack.bus import Bus, SharedBus
+from robot_stack.clock import now
+from robot_stack.station import HEALTH, Topic
+from robot_stack.types import ConfigError, RobotStackError
+
+KINDS = {
+    "control": "deploy.devices:control",
+    "world": "deploy.devices:world",
+    "camera": "deploy.devices:camera",
+    "gripper": "deploy.devices:gripper",
+    "operator": "deploy.devices:operator",
+    "inference": "deploy.inference:run",
+    "replay": "deploy.replay:run",
+    "recorder": "deploy.recorder:run",
+}
+
+GRACE = 0.4
+"""A child that has not returned this long after its parent was gone ends itself where it stands [s]."""
+
+QUIET_THREADS = {
+    "OMP_NUM_THREADS": "1",  # a pool of spinning OpenMP threads takes the cores that control needs
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+log = logging.getLogger(__name__)
+
+
+def health_topic(name: str) -> Topic:
+    """Where the worker of this name reports."""
+    return Topic(f"health.{name}", HEALTH, 8)
+
+
+# --- parent ----------------------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """A child process as its parent sees it. `stop` it also when it died by itself: that closes its pipe."""
+
+    def __init__(self, kind: str, name: str, log: Path, process: subprocess.Popen[bytes]) -> None:
+        self.kind = kind
+        self.name = name
+        self.log = log
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        """None while it runs; 0 after a clean end, 1 after an error (see `log_tail`), -N when signal N killed it."""
+        return self._process.poll()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.exitcode is None
+
+    def ask_to_stop(self) -> None:
+        """Tell it to end and return at once: to stop several, ask all, then `stop` each."""
+        if self.alive:
+            self._process.terminate()
+
+    def stop(self, timeout: float = 3.0) -> int:
+        """Tell it to end; kill it if it still runs after `timeout` [s]. Returns its exit code."""
+        self.ask_to_stop()
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return self._process.wait()
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def spawn(
+    kind: str,
+    session: str,
+    config: Mapping[str, Any],
+    folder: Path,
+    name: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Worker:
+    """Start a worker; returns at once, before it is ready: its first health record says that it works.
+
+    kind: a key of KINDS, or 'module:function'. session: of the bus. config: what its function reads from
+    `context.config`; JSON values only. folder: takes `<name>.json` (the config) and `<name>.log` (appended).
+    name: of its log, its health topic and its messages; `kind` if None. environment: added to this process's.
+    """
+    _dotted(kind)
+    name = name or kind
+    folder.mkdir(parents=True, exist_ok=True)
+    config_file = folder / f"{name}.json"
+    config_file.write_text(json.dumps(config, indent=1))
+    log_file = folder / f"{name}.log"
+    with log_file.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-X", "faulthandler", "-m", "deploy.worker", kind, name, session, str(config_file)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **QUIET_THREADS, **(environment or {})},
+            process_group=0,
+        )
+    return Worker(kind, name, log_file, process)
+
+
+def _dotted(kind: str) -> str:
+    dotted = KINDS.get(kind, kind)
+    if ":" not in dotted:
+        raise ConfigError(f"no kind of worker {kind!r}; there are: {', '.join(KINDS)}, or 'module:function'")
+    return dotted
+
+
+# --- child -----------------------------------------------------------------------------------------------------------
+
+
+class Health:
+    """Reports once a second, on the topic `health.<name>`, that the worker's loop turns and how well."""
+
+    PERIOD = 1.0  # [s]
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        self._publisher = bus.publisher(health_topic(name))
+        self._record = HEALTH.record()
+        self._count = 0
+        self._work = 0.0
+        self._late = 0.0
+        self._since = now()
+        self._count_then = 0
+        self._due = self._since  # the first beat reports at once: the worker is ready
+
+    def beat(self, work: float, late: float = 0.0) -> None:
+        """To be called once in every turn of the loop. work: how long this turn took; late: how late it began [s]."""
+        self._count += 1
+        self._work = max(self._work, work)
+        self._late = max(self._late, late)
+        time = now()
+        if time >= self._due:
+            self._report(time)
+
+    def _report(self, time: float) -> None:
+        elapsed = time - self._since
+        record = self._record
+        record["time"] = time
+        record["count"] = self._count
+        record["rate"] = (self._count - self._count_then) / elapsed if elapsed > 0.0 else 0.0
+        record["work"], record["late"] = self._work, self._late
+        self._publisher.send(record)
+        self._work = self._late = 0.0
+        self._since, self._count_then, self._due = time, self._count, time + self.PERIOD
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a worker's function is given. stop: true once it should return."""
+
+    name: str
+    session: str
+    config: dict[str, Any]
+    bus: Bus
+    stop: Callable[[], bool]
+    health: Health
+
+
+def real_time(priority: int) -> bool:
+    """Make this process's loop punctual: no collections of garbage, no page faults, and ahead of all ordinary processes.
+
+    priority: of SCHED_FIFO, 1 (low) to 99. What the system refuses is logged with what it costs; returns whether the
+    priority was granted. Call it when everything is allocated, just before the loop.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # what is left is freed by reference counts; a loop must make no reference cycles
+    if ctypes.CDLL(None, use_errno=True).mlockall(_MCL_CURRENT) != 0:
+        log.warning("memory not locked (%s): a page that was swapped out costs milliseconds", _errno())
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except PermissionError:
+        log.warning(
+            "no real-time priority: under load the loop wakes milliseconds late. Allow it with a line "
+            "'%s - rtprio %d' in /etc/security/limits.conf and a new login",
+            os.environ.get("USER", "USER"),
+            priority,
+        )
+        return False
+    return True
+
+
+_MCL_CURRENT = 1
+
+
+def _errno() -> str:
+    return os.strerror(ctypes.get_errno())
+
+
+def main() -> None:
+    """Run one worker until it is told to stop, its parent is gone, or it fails; ends the process."""
+    kind, name, session, config_file = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+    threading.Thread(target=_watch_parent, args=(stopping,), name="parent", daemon=True).start()
+    logging.basicConfig(format=f"%(asctime)s {name} %(levelname)s %(message)s", level=logging.INFO)
+    log.info("started as process %d", os.getpid())
+    try:
+        _run(kind, name, session, json.loads(Path(config_file).read_text()), stopping.is_set)
+    except RobotStackError as error:
+        log.error("%s: %s", type(error).__name__, error)
+        sys.exit(1)
+    except Exception:
+        log.exception("ended by an error")
+        sys.exit(1)
+    log.info("ended")
+
+
+def _run(kind: str, name: str, session: str, config: dict[str, Any], stop: Callable[[], bool]) -> None:
+    module, _, function = _dotted(kind).partition(":")
+    run = getattr(importlib.import_module(module), function)
+    with SharedBus(session) as bus:
+        run(Context(name, session, config, bus, stop, Health(bus, name)))
+
+
+def _watch_parent(stopping: threading.Event) -> None:
+    """Wait for the end of the parent; then ask the loop to stop, and end the process if it does not."""
+    while os.read(0, 1):
+        pass
+    stopping.set()
+    threading.Event().wait(GRACE)
+    log.error("parent gone and no end after %.1f s: leaving", GRACE)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
