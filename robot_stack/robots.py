@@ -81,7 +81,9 @@ def _package(name: str) -> Path:
     """Where a package lies, without importing it: its model files are wanted, not its code."""
     found = find_spec(name)
     if found is None or not found.submodule_search_locations:
-        raise ConfigError(f"package {name} with the robot's model files is not installed; run `make setup`")
+        raise ConfigError(
+            f"package {name} with the robot's model files is not installed: install the locked environment"
+        )
     return Path(found.submodule_search_locations[0])
 
 
