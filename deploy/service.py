@@ -1,7 +1,7 @@
 """The service: one session of workers around one robot, its page, and the person or policy who flies.
 
-`collect`, `deploy` and `replay` are this one service with other configurations; only who proposes differs: nobody, a policy,
-a stored episode. Keys that it reads (YAML lists all of them; null where nothing is meant):
+`collect`, `deploy` and `replay` are this one service with other configurations; only who proposes differs: nobody, a
+policy, a stored episode. Keys that it reads (YAML lists all of them; null where nothing is meant):
 
     robot:                    # configs/robot/<cell>.yaml: one cell, constructor arguments of its drivers
       name: ur5e              # robot_stack.robots: kinematics, home, joint limits
@@ -28,5 +28,6 @@ a stored episode. Keys that it reads (YAML lists all of them; null where nothing
     source: data/lift         # replay: store and id of the episode to fly
     episode: null             # replay: null is the newest
 
-A driver whose constructor has a parameter `bus`, `station`, `robot` or `task` gets this session's one and need not name it in YAML.
+A driver whose constructor has a parameter `bus`, `station`, `robot` or `task` gets this session's one and need not
+name it in YAML.
 """

@@ -1,8 +1,9 @@
 """The operator's side: devices in, targets out. The protocol, and one file per kind.
 
-A device answers `read(now, view)`: it is shown what the operator can see and says what the operator asks for. It keeps no
-time of its own and opens no topic, so that lockstep and the real-time operator process (`deploy.devices.operator`) call it
-alike. A device that measures a hand goes through `clutch.Clutch`, which makes hand-over bumpless.
+A device answers `read(now, view)`: it is shown what the operator can see and says what the operator asks for. It
+keeps no time of its own and opens no topic, so that lockstep and the real-time operator process
+(`deploy.devices.operator`) call it alike. A device that measures a hand goes through `clutch.Clutch`, which makes
+hand-over bumpless.
 """
 
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ class View:
 class OperatorInput:
     """What the operator asks for.
 
-    engaged: the operator flies. kind: whether `pose` (7,) base_from_tcp or `q` (n,) [rad] is meant; NONE while not engaged.
-    grip: opening asked for [m]. verdict: 1 success, 0 failure of this episode, -1 none.
+    engaged: the operator flies. kind: whether `pose` (7,) base_from_tcp or `q` (n,) [rad] is meant; NONE while not
+    engaged. grip: opening asked for [m]. verdict: 1 success, 0 failure of this episode, -1 none.
     """
 
     engaged: bool = False
