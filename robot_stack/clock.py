@@ -29,6 +29,10 @@ class VirtualClock:
         self.time += seconds
 
 
+SPIN = 100e-6
+"""The last stretch before a deadline is waited awake [s]: an idle core takes about that long to wake a process."""
+
+
 class Rate:
     """Paces a loop by absolute deadlines `start + k * period`, so that lateness does not add up.
 
@@ -43,8 +47,9 @@ class Rate:
 
     def sleep(self) -> float:
         """Wait for the next deadline; return how late this loop woke [s]."""
-        time.sleep(max(0.0, self.deadline - now()))
-        woke = now()
+        time.sleep(max(0.0, self.deadline - SPIN - now()))
+        while (woke := now()) < self.deadline:
+            pass
         lateness = woke - self.deadline
         skipped = int(lateness // self.period) if lateness > 0.0 else 0
         self.missed += skipped
