@@ -30,7 +30,9 @@ VERBS = {
         ("info", "check", "import"),
     ),
     "train": Verb("train a policy on a store", "policies.train:run"),
-    "eval": Verb("fly a checkpoint in simulation, faster than real time: success with its interval", "policies.evaluate:run"),
+    "eval": Verb(
+        "fly a checkpoint in simulation, faster than real time: success with its interval", "policies.evaluate:run"
+    ),
     "deploy": Verb("let a checkpoint fly the robot; take over whenever you want", "deploy.service:deploy"),
     "replay": Verb("fly a stored episode again", "deploy.service:replay"),
     "check": Verb("connect to the robot and measure it against what it should be; moves nothing", "deploy.check:run"),
@@ -123,7 +125,9 @@ def _help(name: str) -> str:
     text = (CONFIGS / f"{name}.yaml").read_text().rstrip()
     groups = [line for line in map(_group, sorted(CONFIGS.iterdir())) if line and f"- {line.split()[0]}: " in text]
     choices = ["", "# Choices, each a file configs/GROUP/CHOICE.yaml whose keys are set as GROUP.KEY=value", *groups]
-    return "\n".join([f"usage: robot-stack {name}{word} key=value ...", "", verb.summary, "", text, *choices * bool(groups)])
+    return "\n".join(
+        [f"usage: robot-stack {name}{word} key=value ...", "", verb.summary, "", text, *choices * bool(groups)]
+    )
 
 
 def _group(folder: Path) -> str:

@@ -5,11 +5,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,71 +16,78 @@ from robot_stack.types import ConfigError
 
 
 def compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
-    """The config `folder/name.yaml` with the overrides applied; raises ConfigError, which lists what would be valid."""
+    """The config `folder/name.yaml` with the overrides applied, or a ConfigError that lists what would be valid."""
     parsed = [_parse(name, override) for override in overrides]
-    with initialize_config_dir(str(folder.resolve()), version_base=None):
-        groups = [group for group in hydra_compose(name, return_hydra_config=True).hydra.runtime.choices if "/" not in group]
+    with hydra.initialize_config_dir(str(folder.resolve()), version_base=None):
+        groups = _groups(name)
         choices = [override for override in parsed if override.key_or_group in groups]
         for choice in choices:
-            _check("choice for " + choice.key_or_group, str(choice.value()), _files(folder / choice.key_or_group))
-        defaults = hydra_compose(name, [str(choice.input_line) for choice in choices])
+            valid = sorted(file.stem for file in (folder / choice.key_or_group).glob("*.yaml"))
+            _check(choice.key_or_group, str(choice.value()), valid)
+        defaults = hydra.compose(name, [str(choice.input_line) for choice in choices])
+        keys = [*groups, *(key for key in _leaves(defaults) if key not in groups)]
         for override in parsed:
-            if override not in choices:
-                _check(f"key in {name}", override.key_or_group, [*_keys(defaults), *groups])
-        config = hydra_compose(name, overrides)
+            if OmegaConf.select(defaults, override.key_or_group, default=_ABSENT) is _ABSENT:
+                _check("key", override.key_or_group, keys)
+        config: DictConfig = hydra.compose(name, overrides)
     _check_values(name, defaults, config)
     return config
 
 
+_ABSENT = object()
+
+
+def _groups(name: str) -> list[str]:
+    """The config groups that this config takes a choice from."""
+    choices = hydra.compose(name, return_hydra_config=True).hydra.runtime.choices
+    return [str(group) for group in choices if not str(group).startswith("hydra/")]
+
+
 def _parse(name: str, text: str) -> Override:
+    how = f"cannot read {text!r}: expected key=value; the keys: robot-stack {name} --help"
+    if "=" not in text or text[0] in "+~":
+        raise ConfigError(how)
     try:
         override: Override = OverridesParser.create().parse_override(text)
-    except OverrideParseException as error:
-        raise ConfigError(f"cannot read {text!r}: expected key=value; keys: robot-stack {name} --help") from error
-    if override.value() is None and "=" not in text:
-        raise ConfigError(f"cannot read {text!r}: expected key=value; keys: robot-stack {name} --help")
+    except HydraException as error:
+        raise ConfigError(f"{how} (put a value with signs in it between quotes: 'key=\"...\"')") from error
     return override
 
 
-def _files(group: Path) -> list[str]:
-    return sorted(file.stem for file in group.glob("*.yaml"))
-
-
 def _check(what: str, given: str, valid: list[str]) -> None:
-    if given in valid:
-        return
-    close = get_close_matches(given, valid)
-    meant = f" Did you mean {' or '.join(close)}?" if close else ""
-    raise ConfigError(f"There is no {what} named {given!r}.{meant} There are: {', '.join(valid)}.")
+    if given not in valid:
+        close = get_close_matches(given, valid)
+        meant = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ConfigError(f"There is no {what} {given!r}.{meant} There are: {', '.join(valid)}.")
 
 
-def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in node:
-        yield f"{prefix}{key}"
+def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
         if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
-            yield from _keys(node[key], f"{prefix}{key}.")
+            yield from _leaves(node[key], f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _check_values(name: str, defaults: DictConfig, config: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(config)):
-        wanted = " ".join(f"{key}=..." for key in missing)
-        raise ConfigError(f"{name} needs {wanted}; see robot-stack {name} --help")
+        raise ConfigError(f"{name} needs {' '.join(f'{key}=...' for key in missing)}; see robot-stack {name} --help")
     try:
-        OmegaConf.to_container(config, resolve=True)
+        OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
         raise ConfigError(f"the config of {name} cannot be resolved: {error}") from error
-    for key in _keys(defaults):
-        expected, given = OmegaConf.select(defaults, key, throw_on_missing=False), OmegaConf.select(config, key)
-        if (kind := _expected(expected, given)) is not None:
-            raise ConfigError(f"{key}={given}: expected {kind}, as in {key}={expected}")
+    for key in _leaves(defaults):
+        default, given = OmegaConf.select(defaults, key), OmegaConf.select(config, key)
+        if kind := _kind_expected(default, given):
+            raise ConfigError(f"{key}={given}: expected {kind}, as in {key}={default}")
 
 
-def _expected(default: Any, given: Any) -> str | None:
-    """What kind of value the default says it should be, when `given` is not."""
+def _kind_expected(default: Any, given: Any) -> str:
+    """What kind of value the default says it should be, or nothing when `given` is of that kind."""
     if isinstance(default, bool):
-        return None if isinstance(given, bool) else "true or false"
-    if isinstance(default, int) and not isinstance(given, int):
-        return "a whole number"
-    if isinstance(default, float) and (isinstance(given, bool) or not isinstance(given, int | float)):
-        return "a number"
-    return None
+        return "" if isinstance(given, bool) else "true or false"
+    if isinstance(default, int):
+        return "" if isinstance(given, int) and not isinstance(given, bool) else "a whole number"
+    if isinstance(default, float):
+        return "" if isinstance(given, int | float) and not isinstance(given, bool) else "a number"
+    return ""
