@@ -1,0 +1,83 @@
+"""How people push the T onto its mark."""
+
+import numpy as np
+
+from robot_stack.sim.experts import Expert, Script, above, tool_yaw
+from robot_stack.sim.experts.pushing import TOOL, Push, cost, plan
+from robot_stack.sim.tasks import heading
+from robot_stack.sim.tasks.push_t import MARK, THICK
+from robot_stack.types import Array
+
+LOW, HIGH = 0.026, THICK + 0.045
+"""Height of the tool while it pushes and while it travels over the block [m]."""
+REACHABLE = np.array([0.24, -0.36]), np.array([0.72, 0.36])
+"""Least and largest x, y of the tool [m]."""
+MARKED = np.array([*MARK[:2], heading(MARK)])
+
+
+class PushExpert(Expert):
+    """Pushes with closed fingers, looks where the block went, chooses the next push. Cautious people do less at a time."""
+
+    def script(self) -> Script:
+        self.grip = 0.0
+        boldness = self.random.uniform(0.75, 1.0)
+        yield from self._rise()
+        while True:
+            push = plan(self._block(), MARKED, REACHABLE)
+            if push is None:
+                yield from self.pause(0.1, 0.3)
+                continue
+            if self.random.random() < 0.3:
+                yield from self.pause(0.1, 0.5)
+            yield from self._push(push, boldness)
+
+    def remaining(self, pose: Array, opening: float, objects: dict[str, Array]) -> float:
+        block = objects["block"]
+        return float(cost(_flat(block) - MARKED)) + 0.05 * float(np.linalg.norm(block[:2] - pose[:2]))
+
+    def _push(self, push: Push, boldness: float) -> Script:
+        yield from self.reach(lambda: self._beside(push, 0.015, HIGH), 0.18)
+        yield from self.reach(lambda: self._beside(push, 0.015, LOW), 0.12, 0.25)
+        length = max(0.010, push.length * boldness)
+        start = self.target
+        end = start.copy()
+        end[:2] += push.direction * (length + 0.015)
+        best = np.inf
+        for _ in self.reach(lambda: end, 0.07, 0.3):
+            badness = float(cost(self._block() - MARKED))
+            if badness > best + 0.006:
+                break
+            best = min(best, badness) if length < 0.04 else np.inf
+            yield
+        yield from self._retreat(push)
+
+    def _retreat(self, push: Push) -> Script:
+        back = self.target.copy()
+        back[:2] -= 0.015 * push.direction
+        yield from self.reach(lambda: back, 0.12, 0.15)
+        yield from self._rise()
+
+    def _rise(self) -> Script:
+        if self.target[2] < HIGH - 0.005:
+            x, y = self.target[:2]
+            yield from self.reach(lambda: above(x, y, HIGH, self._yaw()), 0.15, 0.2)
+
+    def _beside(self, push: Push, gap: float, height: float) -> Array:
+        x, y, yaw = self._block()
+        rotation = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+        contact = rotation @ (push.point + TOOL * push.normal)
+        return above(*(np.array([x, y]) + contact - gap * push.direction), height, self._yaw())
+
+    def _yaw(self) -> float:
+        """The fingers need not turn to push."""
+        return 0.0
+
+    def _block(self) -> Array:
+        return _flat(self.objects["block"])
+
+
+def _flat(block: Array) -> Array:
+    return np.array([block[0], block[1], heading(block)])
+
+
+EXPERT = PushExpert
