@@ -363,15 +363,16 @@ class SharedBus(_ClosesOnExit):
 
 def clean_dead_nodes() -> int:
     """Reclaim the shared memory of this user's killed processes, of all sessions; return of how many."""
-    return int(_node().try_cleanup_dead_nodes().cleanups)
+    return int(_node(cleans=False).try_cleanup_dead_nodes().cleanups)
 
 
-def _node() -> Any:
+def _node(cleans: bool = True) -> Any:
     """This process on the bus: files of its own for each user, no signal handlers, silent about what we report."""
     iox2.set_log_level(iox2.LogLevel.Error)
     config = iox2.config.default()
     config.global_cfg.prefix = iox2.FileName.new(f"robot-stack-{os.getuid()}_")
     config.global_cfg.root_path = iox2.Path.new(f"{tempfile.gettempdir()}/robot-stack-{os.getuid()}")
+    config.global_cfg.node.cleanup_dead_nodes_on_creation = cleans
     builder = iox2.NodeBuilder.new().config(config).signal_handling_mode(iox2.SignalHandlingMode.Disabled)
     return builder.create(iox2.ServiceType.Ipc)
 
