@@ -1,0 +1,122 @@
+"""The recorder: rows of the Observer, on a grid of absolute deadlines, into the store.
+
+What is stored is what the policy sees: both ask the one Observer. An episode is written to disk row by row; if this
+process is killed, the next one salvages what was there when it starts.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deploy import cell
+from deploy.worker import Context
+from robot_stack.bus import Bus
+from robot_stack.clock import Clock, Rate, now
+from robot_stack.observe import Observer
+from robot_stack.spec import Record
+from robot_stack.station import EPISODE, RECORDING, Station
+from robot_stack.store import EpisodeWriter, Store
+from robot_stack.types import StoreError
+
+VERDICTS = {1: "success", 0: "failure", -1: "unknown"}
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Writes the episodes that the topic `episode` asks for. attrs: what to store with each of them."""
+
+    def __init__(self, bus: Bus, station: Station, store: Store, attrs: Mapping[str, Any], clock: Clock = now) -> None:
+        self.store = store
+        self.attrs = attrs
+        self.missed = 0
+        self.committed = 0
+        self._clock = clock
+        self._since = clock()
+        self._observer = Observer(bus, station)
+        self._episode = bus.subscriber(EPISODE, keep=EPISODE.depth)
+        self._publisher = bus.publisher(RECORDING)
+        self._writer: EpisodeWriter | None = None
+        self._number = -1
+
+    def step(self, time: float, missed: int = 0) -> None:
+        """Take the row at `time` [s] if one is wanted. missed: deadlines that were skipped before this one."""
+        self._observer.update()
+        for wanted in self._episode.drain():
+            self._follow(wanted)
+        if self._writer is not None:
+            row = self._observer.at(time)
+            self.missed += missed + (row is None)
+            if row is not None:
+                self._writer.append(row)
+        self._report()
+
+    def close(self) -> None:
+        """Commit an open episode without a verdict: this session ends."""
+        if self._writer is not None:
+            self._finish(-1)
+            self._report()
+
+    def _follow(self, wanted: Record) -> None:
+        number = int(wanted["number"])
+        if self._writer is not None and (number != self._number or not wanted["recording"]):
+            self._finish(int(wanted["verdict"]) if number == self._number else -1)
+        if wanted["recording"] and wanted["time"] >= self._since and self._writer is None:
+            self._writer = self.store.writer({**self.attrs, "seed": int(wanted["seed"]), "number": number})
+            self._number, self.missed = number, 0
+            log.info("episode %d: recording %s", number, self._writer.id)
+
+    def _finish(self, verdict: int) -> None:
+        writer, self._writer = self._writer, None
+        assert writer is not None
+        rows, number, self._number = writer.rows, self._number, -1
+        if rows and verdict in VERDICTS:
+            writer.commit(VERDICTS[verdict], missed=self.missed)
+            self.committed += 1
+            log.info("episode %d: %s, %d rows, %d missed", number, VERDICTS[verdict], rows, self.missed)
+        else:
+            writer.discard()
+            log.info("episode %d: discarded, %d rows", number, rows)
+
+    def _report(self) -> None:
+        rows = self._writer.rows if self._writer is not None else 0
+        self._publisher.send(
+            RECORDING.spec.record(
+                time=self._clock(), number=self._number, rows=rows, committed=self.committed, missed=self.missed
+            )
+        )
+
+
+def open_store(path: Path, station: Station, robot: str) -> Store:
+    """The store at `path` for this station, made if there is none; StoreError says which field differs otherwise."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Store.create(path, station.row, {"name": station.name, "robot": robot, "rate": station.rate})
+    store = Store.open(path)
+    difference = store.spec.difference(station.row)
+    if difference:
+        raise StoreError(f"{path} has other rows than this station: {'; '.join(difference)}; choose another store")
+    return store
+
+
+def run(context: Context) -> None:
+    """The process: config station, robot, store (folder) and attrs."""
+    station = cell.from_json(context.config["station"])
+    with open_store(Path(context.config["store"]), station, context.config["robot"]) as store:
+        for episode in store.salvage():
+            log.warning("salvaged %s, left open by a session that was killed", episode)
+        recorder = Recorder(context.bus, station, store, context.config["attrs"])
+        try:
+            _loop(context, recorder, station.rate)
+        finally:
+            recorder.close()
+
+
+def _loop(context: Context, recorder: Recorder, hertz: float) -> None:
+    rate = Rate(hertz)
+    while not context.stop():
+        missed = rate.missed
+        late = rate.sleep()
+        start = now()
+        recorder.step(rate.deadline - rate.period, rate.missed - missed)
+        context.health.beat(now() - start, late)
