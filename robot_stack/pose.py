@@ -100,7 +100,7 @@ def interpolate(a: Array, b: Array, s: float) -> Array:
         m, n = sin((1.0 - s) * angle) / sin(angle), sin(s * angle) / sin(angle)
     n = n if cosine >= 0.0 else -n
     i, j, k, w = m * ai + n * bi, m * aj + n * bj, m * ak + n * bk, m * aw + n * bw
-    length = sqrt(i * i + j * j + k * k + w * w)
+    length = sqrt(i * i + j * j + k * k + w * w) or 1.0
     x, y, z = ax + s * (bx - ax), ay + s * (by - ay), az + s * (bz - az)
     return np.array([x, y, z, i / length, j / length, k / length, w / length])
 
@@ -113,7 +113,8 @@ def distance(a: Array, b: Array) -> tuple[float, float]:
     j = aw * bj + ai * bk - aj * bw - ak * bi
     k = aw * bk - ai * bj + aj * bi - ak * bw
     w = aw * bw + ai * bi + aj * bj + ak * bk
-    metres = sqrt((bx - ax) ** 2 + (by - ay) ** 2 + (bz - az) ** 2)
+    x, y, z = bx - ax, by - ay, bz - az
+    metres = sqrt(x * x + y * y + z * z)
     return metres, 2.0 * atan2(sqrt(i * i + j * j + k * k), abs(w))
 
 

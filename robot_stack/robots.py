@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import mujoco
 
 TCP = "tcp"
-"""Name of the site between the finger pads: z points out of the gripper, y is the direction in which the fingers move."""
+"""Name of the site between the finger pads: z points out of the gripper, the fingers move along y."""
 
 
 @dataclass(frozen=True, eq=False)

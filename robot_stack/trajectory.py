@@ -7,13 +7,13 @@ from ruckig import ControlInterface, InputParameter, Ruckig, RuckigError, Synchr
 
 from robot_stack import pose as se3
 from robot_stack.spec import Record
-from robot_stack.types import Array, TargetKind
+from robot_stack.types import Array
 
 
 class Target(NamedTuple):
     """What someone asks for: of `pose` (7,) and `q` (n,) the one that `kind` names counts. grip: opening [m]."""
 
-    kind: TargetKind
+    kind: int  # types.TargetKind, as it came over the bus
     pose: Array
     q: Array
     grip: float
@@ -43,7 +43,7 @@ def sample(chunk: Record, t: float) -> Target | None:
     s = (t - float(times[before])) / span if span > 0.0 else 0.0
     pose, q, grip = chunk["pose"], chunk["q"], chunk["grip"]
     return Target(
-        TargetKind(int(chunk["kind"])),
+        int(chunk["kind"]),
         se3.interpolate(pose[before], pose[after], s),
         q[before] + s * (q[after] - q[before]),
         float(grip[before] + s * (grip[after] - grip[before])),

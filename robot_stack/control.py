@@ -1,0 +1,282 @@
+"""The control step, pure, and the paced loop around it. Here it is decided who flies, and what is sent to the arm."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from robot_stack import pose as se3
+from robot_stack.arms import Arm
+from robot_stack.bus import Bus
+from robot_stack.clock import Rate, now
+from robot_stack.kinematics import Kinematics
+from robot_stack.robots import robot as robot_named
+from robot_stack.safety import Limits, Safety
+from robot_stack.spec import Record
+from robot_stack.station import GRIPPER, REQUEST, Station
+from robot_stack.trajectory import Motion, Target, sample
+from robot_stack.types import ArmState, Array, DeviceError, GripperState, Mode, Source, TargetKind
+
+SLOWEST = 0.02
+"""Smallest speed override: UR controllers answer slower ones with a protective stop."""
+
+AT_HOME_POSE = (0.002, 0.02)
+"""This near the home pose [m, rad] the way home changes from a straight line of the TCP to one of the joints."""
+
+AT_HOME = 1e-3
+"""This near home every joint is home [rad]."""
+
+
+class Controller:
+    """One step of control: no clock, no I/O, the same outputs for the same inputs.
+
+    The person flies when engaged, else the policy or a script, else nobody and the arm holds. Whoever it is moves one
+    joint goal, which a jerk-limited follower tracks. The follower goes on from where it is when another takes over, so
+    position, velocity and acceleration are continuous in every hand-over.
+    """
+
+    def __init__(self, robot: str, station: Station, limits: Limits, autonomy: bool = True) -> None:
+        self.robot = robot_named(robot)
+        self.limits = limits
+        self.autonomy = autonomy
+        self.stopped = ""  # why the arm is stopped; empty when it is not
+        self.reached_home = False
+        self._spec = station.control.spec
+        self._kinematics = Kinematics(robot)
+        self._safety = Safety(self._kinematics, limits, 1.0 / station.control_rate)
+        self._follower = self._safety.follower()
+        self._home_pose, _ = self._safety.clamp_pose(self._kinematics.forward(self.robot.home))
+        self._stopped_at = 0.0
+
+    def seed(self, state: ArmState) -> None:
+        """Start at rest where the arm is. Only here does the setpoint jump."""
+        self._safety.forget()
+        wrong = self._safety.check(state.time, state, state.q)
+        if wrong:
+            raise DeviceError(f"cannot start from this measurement: {wrong}")
+        self._state = state  # the last one that passed every check
+        self._follower.seed(state.q)
+        self._goal = state.q.copy()
+        self._reference: Array | None = None  # the pose whose joints the goal is, while poses are asked for
+        self._at_home_pose = False
+        self._grip: float | None = None
+
+    @np.errstate(invalid="ignore", over="ignore")  # what is not finite is found and refused below
+    def step(
+        self,
+        now: float,
+        state: ArmState,
+        grip: GripperState | None,
+        request: Record | None,
+        operator: Record | None,
+        chunk: Record | None,
+    ) -> Record:
+        """The station's control record at `now` [s], from the newest of each stream; servo its "target.q"."""
+        self._measure(now, state, request)
+        mode, reason = self._obey(now, request)
+        proposal = sample(chunk, now) if chunk is not None else None
+        unfit = "" if proposal is None else self._safety.refuse(proposal)
+        source, target, why = self._choose(now, mode, operator, chunk, proposal)
+        refused = unfit if target is proposal else "" if target is None else self._safety.refuse(target)
+        if refused:
+            self._stop(now, f"{source.name.lower()}: {refused}")
+            mode, reason, source, target, why = Mode.STOP, self.stopped, Source.NOBODY, None, ""
+        self._hold_grip(target, grip)
+        self._follower.motion, limited = self._move(target, _speed(request))
+        record = self._report(mode, source, target, None if unfit else proposal)
+        record["limited"] = bool(limited)
+        record["reason"] = "; ".join(filter(None, (reason, why, limited))).encode("ascii", "replace")
+        return record
+
+    # --- whether ------------------------------------------------------------------------------------------------------
+
+    def _measure(self, now: float, state: ArmState, request: Record | None) -> None:
+        """Take in the arm's state: stop when it cannot be trusted, start again from it on a reset."""
+        if self.stopped and request is not None and self._resets(request):
+            if not self._follower.at_rest:
+                self.stopped = ""
+            elif not self._safety.check(now, state, state.q):
+                self.stopped = ""
+                self.seed(state)
+        fault = self._safety.check(now, state, self._follower.motion.q)
+        if fault:
+            self._stop(now, fault)
+        else:
+            self._state = state
+
+    def _resets(self, request: Record) -> bool:
+        return bool(request["reset"] and request["mode"] == Mode.HOLD and request["time"] > self._stopped_at)
+
+    def _stop(self, now: float, reason: str) -> None:
+        if not self.stopped:
+            self.stopped, self._stopped_at = reason, now
+
+    def _obey(self, now: float, request: Record | None) -> tuple[Mode, str]:
+        """The mode that the parent asks for, or another and why."""
+        if request is not None and request["mode"] == Mode.STOP:
+            self._stop(now, "stop requested")
+        if self.stopped:
+            return Mode.STOP, self.stopped
+        if request is None:
+            return Mode.HOLD, "no request yet"
+        age = now - float(request["time"])
+        if not abs(age) <= self.limits.request_age:
+            return Mode.HOLD, f"parent silent for {age:.2f} s, limit {self.limits.request_age:.2f} s"
+        return (Mode(int(request["mode"])), "") if request["mode"] <= max(Mode) else (Mode.HOLD, "unknown mode")
+
+    # --- who ----------------------------------------------------------------------------------------------------------
+
+    def _choose(
+        self, now: float, mode: Mode, operator: Record | None, chunk: Record | None, proposal: Target | None
+    ) -> tuple[Source, Target | None, str]:
+        """Who flies, what is asked, and why it is not someone else."""
+        if mode == Mode.HOME:
+            return self._way_home()
+        self.reached_home = self._at_home_pose = False
+        if mode != Mode.RUN:
+            return Source.NOBODY, None, ""
+        why = ""
+        if operator is not None and operator["engaged"]:
+            age = now - float(operator["time"])
+            if abs(age) <= self.limits.operator_age:
+                return Source.OPERATOR, _asked(operator), ""
+            why = f"operator silent for {age:.2f} s, limit {self.limits.operator_age:.2f} s"
+        missing = self._missing(now, chunk, proposal) if self.autonomy else "operator not engaged"
+        if missing or chunk is None:
+            return Source.NOBODY, None, why or missing
+        return Source.SCRIPT if chunk["source"] == Source.SCRIPT else Source.POLICY, proposal, why
+
+    def _missing(self, now: float, chunk: Record | None, proposal: Target | None) -> str:
+        """Why the chunk cannot be flown, empty when it can."""
+        if chunk is None:
+            return "no chunk yet"
+        age = now - float(chunk["observed"])
+        if not abs(age) <= self.limits.chunk_age:
+            return f"chunk observed {age:.2f} s ago, limit {self.limits.chunk_age:.2f} s"
+        return "chunk ran out" if proposal is None or proposal.kind == TargetKind.NONE else ""
+
+    def _way_home(self) -> tuple[Source, Target | None, str]:
+        """Straight to the home pose, which stays inside the box; from there with the joints."""
+        home = self.robot.home
+        if not self._at_home_pose:
+            metres, radians = se3.distance(self._kinematics.forward(self._goal), self._home_pose)
+            self._at_home_pose = metres < AT_HOME_POSE[0] and radians < AT_HOME_POSE[1]
+        if self._follower.at_rest and np.abs(self._follower.motion.q - home).max() < AT_HOME:
+            self.reached_home = True
+        if self.reached_home:
+            return Source.NOBODY, None, "home"
+        kind = TargetKind.JOINTS if self._at_home_pose else TargetKind.POSE
+        return Source.SCRIPT, Target(kind, self._home_pose, home, self._held()), ""
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _move(self, target: Target | None, speed: float) -> tuple[Motion, str]:
+        """The next motion, and what limits it. Without a target: brake, and hold."""
+        if target is None:
+            motion = self._follower.brake()
+            self._goal, self._reference = motion.q, None
+            return motion, ""
+        late = (
+            self._aim_pose(target.pose, speed) if target.kind == TargetKind.POSE else self._aim_joints(target.q, speed)
+        )
+        motion, braked = self._safety.limit(self._follower, self._goal, speed)
+        return motion, braked or late
+
+    def _aim_pose(self, pose: Array, speed: float) -> str:
+        pose, clamped = self._safety.clamp_pose(pose)
+        here = self._kinematics.forward(self._goal) if self._reference is None else self._reference
+        self._reference, late = self._safety.advance_pose(here, pose, speed)
+        self._goal = self._kinematics.inverse(self._reference, self._goal)
+        return clamped or late
+
+    def _aim_joints(self, q: Array, speed: float) -> str:
+        q, clamped = self._safety.clamp_joints(q)
+        self._goal, late = self._safety.advance_joints(self._goal, q, speed)
+        self._reference = None
+        return clamped or late
+
+    def _hold_grip(self, target: Target | None, grip: GripperState | None) -> None:
+        """Keep what was last asked of the gripper; before anyone asked, what it was measured at."""
+        if target is not None:
+            self._grip = min(max(target.grip, 0.0), self.robot.opening)
+        elif self._grip is None and grip is not None and np.isfinite(grip.opening):
+            self._grip = grip.opening
+
+    def _held(self) -> float:
+        return self.robot.opening if self._grip is None else self._grip
+
+    def _report(self, mode: Mode, source: Source, target: Target | None, proposal: Target | None) -> Record:
+        record = np.zeros((), self._spec.dtype)
+        state, motion = self._state, self._follower.motion
+        record["time"], record["q"], record["dq"] = state.time, state.q, state.dq
+        record["pose"], record["wrench"] = state.base_from_tcp, state.wrench
+        record["target.q"], record["target.dq"] = motion.q, motion.dq
+        record["target.pose"] = self._kinematics.forward(motion.q)
+        record["target.grip"] = self._held()
+        record["source"], record["mode"] = source, Mode.HOLD if self.reached_home else mode
+        self._fill(record, "requested", target, self._goal)
+        self._fill(record, "proposed", proposal, self._goal if proposal is target else motion.q)
+        return record
+
+    def _fill(self, record: Record, who: str, target: Target | None, q: Array) -> None:
+        """Both kinds of one target: the pose of joints; for a pose the joints `q`. Without a target the setpoint."""
+        if target is None:
+            target = Target(TargetKind.NONE, record["target.pose"], record["target.q"], self._held())
+        elif target.kind == TargetKind.JOINTS:
+            target = target._replace(pose=self._kinematics.forward(target.q))
+        else:
+            target = target._replace(q=q)
+        record[f"{who}.kind"], record[f"{who}.pose"] = target.kind, target.pose
+        record[f"{who}.q"], record[f"{who}.grip"] = target.q, target.grip
+
+
+def _asked(operator: Record) -> Target | None:
+    kind = int(operator["kind"])
+    return Target(kind, operator["pose"], operator["q"], float(operator["grip"])) if kind != TargetKind.NONE else None
+
+
+def _speed(request: Record | None) -> float:
+    """The override, from `SLOWEST` to 1; what is no number is slow."""
+    speed = 0.0 if request is None else float(request["speed"])
+    return min(1.0, speed) if speed >= SLOWEST else SLOWEST
+
+
+class ControlLoop:
+    """Flies the arm: read, step, servo, publish, once every control period. The arm is halted however the loop ends."""
+
+    def __init__(self, arm: Arm, controller: Controller, bus: Bus, station: Station) -> None:
+        self.arm = arm
+        self.controller = controller
+        self.rate = station.control_rate
+        self.request = bus.subscriber(REQUEST)
+        self.operator = bus.subscriber(station.operator)
+        self.chunk = bus.subscriber(station.chunk)
+        self.gripper = bus.subscriber(GRIPPER)
+        self.control = bus.publisher(station.control)
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Until `stop()`, at absolute deadlines. A tick does no other I/O, takes no lock and writes no log."""
+        try:
+            self.controller.seed(self.arm.read())
+            self._loop(stop)
+        finally:
+            self.arm.halt()
+
+    def _loop(self, stop: Callable[[], bool]) -> None:
+        rate = Rate(self.rate)
+        tick, work = 0, 0.0
+        while not stop():
+            late = rate.sleep()
+            woke = now()
+            record = self._tick()
+            record["tick"], record["late"], record["work"], record["missed"] = tick, late, work, rate.missed
+            self.control.send(record)
+            tick, work = tick + 1, now() - woke
+
+    def _tick(self) -> Record:
+        state = self.arm.read()
+        measured = self.gripper.latest()
+        grip = None if measured is None else GripperState(float(measured["time"]), float(measured["opening"]))
+        request, operator, chunk = self.request.latest(), self.operator.latest(), self.chunk.latest()
+        record = self.controller.step(now(), state, grip, request, operator, chunk)
+        self.arm.servo(record["target.q"])
+        return record

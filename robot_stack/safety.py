@@ -1,0 +1,248 @@
+"""What this arm may do, whoever asks. Limits change a request as little as they must; a broken input stops the arm.
+
+Three fences, one behind the other. `clamp` and `advance` shape what is asked: into the box and the joint limits, and
+towards it no faster than allowed. `limit` looks at the motion that would follow: it lets a step pass only if braking
+right after it still ends inside every limit, and brakes otherwise, so that the limits hold whatever is asked. `check`
+trusts neither the arm nor the rest of this file: it names what is wrong, and the arm stops.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot_stack import pose as se3
+from robot_stack.kinematics import Kinematics
+from robot_stack.trajectory import Follower, Motion, Target
+from robot_stack.types import ArmState, Array, TargetKind
+
+JOINT_MARGIN = 0.01
+"""Requests end this far inside the joint limits [rad]."""
+
+PACE, BARRIER = 0.9, 0.95
+"""Of the TCP limits: what the reference moves at, and where braking begins. The rest is for joints that catch up."""
+
+ON_TIME = 0.05
+"""A reference that is less than this behind what was asked is not called limited [s]."""
+
+INSTANTS = (0.15, 0.5, 1.0)
+"""Where the way to rest is looked at, in parts of its time: while acceleration fades, half way, at rest."""
+
+UNIT = 0.1
+"""A quaternion whose length differs from 1 by more is no rotation."""
+
+NOISE = 0.02
+"""A measured joint may differ this much from one reading to the next beyond what its speed explains [rad]."""
+
+AXES = "xyz"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one installation allows; the robot's own limits are in `robots`.
+
+    box_min, box_max: where the TCP may be, in the base frame [m]. margin: how far inside the box requests end [m].
+    tcp_speed [m/s] and tcp_rotation [rad/s]: of the TCP (ISO 10218-1 calls 0.25 m/s reduced speed).
+    joint_velocity, joint_acceleration, joint_jerk: parts of the robot's own limits, 0..1.
+    tracking: most a joint may be away from its setpoint [rad].
+    state_age, request_age, operator_age, chunk_age: oldest arm state, request of the parent process, operator input and
+    observation of a chunk to act on [s].
+    """
+
+    box_min: tuple[float, float, float] = (0.15, -0.5, 0.005)
+    box_max: tuple[float, float, float] = (0.85, 0.5, 0.7)
+    margin: float = 0.005
+    tcp_speed: float = 0.5
+    tcp_rotation: float = 2.0
+    joint_velocity: float = 0.5
+    joint_acceleration: float = 1.0
+    joint_jerk: float = 1.0
+    tracking: float = 0.4
+    state_age: float = 0.2
+    request_age: float = 0.5
+    operator_age: float = 0.2
+    chunk_age: float = 1.5
+
+
+class Safety:
+    """The limits of one arm, applied every `period` [s]. `speed` in its methods is the override, 0..1 of the limits."""
+
+    def __init__(self, kinematics: Kinematics, limits: Limits, period: float) -> None:
+        self.limits = limits
+        self.robot = kinematics.robot
+        self.period = period
+        self.velocity = limits.joint_velocity * self.robot.velocity
+        self._kinematics = kinematics
+        self._low, self._high = np.array(limits.box_min), np.array(limits.box_max)
+        self._pose_low, self._pose_high = self._low + limits.margin, self._high - limits.margin
+        self._q_low, self._q_high = self.robot.lower + JOINT_MARGIN, self.robot.upper - JOINT_MARGIN
+        self._reach = self.robot.velocity * 1.5
+        self._last: ArmState | None = None
+
+    def follower(self) -> Follower:
+        """A follower within the joint limits."""
+        acceleration = self.limits.joint_acceleration * self.robot.acceleration
+        return Follower(self.velocity, acceleration, self.limits.joint_jerk * self.robot.jerk, self.period)
+
+    def forget(self) -> None:
+        """The next measurement is the first."""
+        self._last = None
+
+    # --- what is asked ------------------------------------------------------------------------------------------------
+
+    def refuse(self, target: Target) -> str:
+        """Why this is no target at all, empty when it is one."""
+        if target.kind not in (TargetKind.POSE, TargetKind.JOINTS):
+            return (
+                f"a target of kind {target.kind}, expected {TargetKind.POSE:d} (pose) or {TargetKind.JOINTS:d} (joints)"
+            )
+        asked = target.pose if target.kind == TargetKind.POSE else target.q
+        if not (np.isfinite(asked).all() and np.isfinite(target.grip)):
+            return f"a target that is not finite: {asked.round(3)}, grip {target.grip:.3f}"
+        if target.kind == TargetKind.POSE:
+            length = float(np.sqrt(asked[3:].dot(asked[3:])))
+            if abs(length - 1.0) > UNIT:
+                return f"a quaternion of length {length:.3f}, expected 1"
+        return ""
+
+    def clamp_pose(self, pose: Array) -> tuple[Array, str]:
+        """The nearest pose (7,) inside the box, and what was changed."""
+        result = se3.normalize(pose)
+        position = np.minimum(np.maximum(pose[:3], self._pose_low), self._pose_high)
+        result[:3] = position
+        excess = np.abs(position - pose[:3])
+        axis = int(excess.argmax())
+        if excess[axis] == 0.0:
+            return result, ""
+        return result, f"box: {AXES[axis]} {pose[axis]:.3f} m asked, limit {position[axis]:.3f} m"
+
+    def clamp_joints(self, q: Array) -> tuple[Array, str]:
+        """The nearest joints (n,) inside the joint limits, and what was changed."""
+        result = np.minimum(np.maximum(q, self._q_low), self._q_high)
+        excess = np.abs(result - q)
+        joint = int(excess.argmax())
+        if excess[joint] == 0.0:
+            return result, ""
+        return result, f"{self.robot.joints[joint]} {q[joint]:.3f} rad asked, limit {result[joint]:.3f} rad"
+
+    def advance_pose(self, reference: Array, pose: Array, speed: float) -> tuple[Array, str]:
+        """One period's way from the reference (7,) towards a pose, straight and no faster than the TCP may."""
+        metres, radians = se3.distance(reference, pose)
+        pace = PACE * speed
+        seconds = max(metres / (pace * self.limits.tcp_speed), radians / (pace * self.limits.tcp_rotation))
+        if seconds <= self.period:
+            return pose, ""
+        return se3.interpolate(reference, pose, self.period / seconds), self._late(seconds)
+
+    def advance_joints(self, reference: Array, q: Array, speed: float) -> tuple[Array, str]:
+        """One period's way from reference joints (n,) towards others, no faster than TCP and joints may."""
+        way = q - reference
+        twist = self._kinematics.jacobian(reference).dot(way)
+        pace = PACE * speed
+        seconds = max(
+            float(np.sqrt(twist[:3].dot(twist[:3]))) / (pace * self.limits.tcp_speed),
+            float(np.sqrt(twist[3:].dot(twist[3:]))) / (pace * self.limits.tcp_rotation),
+            float((np.abs(way) / self.velocity).max()) / pace,
+        )
+        if seconds <= self.period:
+            return q, ""
+        return reference + way * (self.period / seconds), self._late(seconds)
+
+    def _late(self, seconds: float) -> str:
+        return f"speed: asked for is {seconds:.2f} s away" if seconds > ON_TIME else ""
+
+    # --- what would follow --------------------------------------------------------------------------------------------
+
+    def limit(self, follower: Follower, goal: Array, speed: float) -> tuple[Motion, str]:
+        """The follower's next motion towards `goal` (n,), or braking and why."""
+        motion = follower.approach(goal, speed)
+        reason = self._danger(follower, motion, speed)
+        return (follower.brake(), reason) if reason else (motion, "")
+
+    def _danger(self, follower: Follower, motion: Motion, speed: float) -> str:
+        """What would be exceeded if the arm made this step and then braked as fast as it can."""
+        fading, half, rest = follower.stopping(motion, INSTANTS)
+        return (
+            self._too_fast(motion, fading, half, speed)
+            or self._beyond_joints(follower.motion.q, rest.q)
+            or self._out_of_box(follower.motion.q, half.q)
+            or self._out_of_box(follower.motion.q, rest.q)
+        )
+
+    def _too_fast(self, motion: Motion, fading: Motion, half: Motion, speed: float) -> str:
+        velocities = np.array([motion.dq, fading.dq, half.dq])
+        twists = velocities.dot(self._kinematics.jacobian(motion.q).T)
+        squares = twists * twists
+        fastest = float(np.sqrt(squares[:, :3].sum(axis=1).max()))
+        turning = float(np.sqrt(squares[:, 3:].sum(axis=1).max()))
+        if fastest > BARRIER * speed * self.limits.tcp_speed:
+            return f"TCP speed: {fastest:.3f} m/s ahead, limit {speed * self.limits.tcp_speed:.3f} m/s"
+        if turning > BARRIER * speed * self.limits.tcp_rotation:
+            return f"TCP rotation: {turning:.3f} rad/s ahead, limit {speed * self.limits.tcp_rotation:.3f} rad/s"
+        return ""
+
+    def _beyond_joints(self, now: Array, q: Array) -> str:
+        """Joints that would come to rest beyond a limit, and further out than they are."""
+        beyond = np.maximum(self.robot.lower - q, q - self.robot.upper)
+        joint = int(beyond.argmax())
+        if beyond[joint] <= 0.0:
+            return ""
+        if beyond[joint] <= max(self.robot.lower[joint] - now[joint], now[joint] - self.robot.upper[joint]):
+            return ""
+        return f"{self.robot.joints[joint]}: {q[joint]:.3f} rad ahead, limit {self._nearest(joint, q):.3f} rad"
+
+    def _nearest(self, joint: int, q: Array) -> float:
+        return float(np.clip(q[joint], self.robot.lower[joint], self.robot.upper[joint]))
+
+    def _out_of_box(self, now: Array, q: Array) -> str:
+        """A TCP that would leave the box, less half the margin for the curve on the way, further than it is out."""
+        point = self._kinematics.position(q)
+        outside = self._outside(point)
+        axis = int(outside.argmax())
+        if outside[axis] <= 0.0 or outside[axis] <= self._outside(self._kinematics.position(now))[axis]:
+            return ""
+        limit = self._low[axis] if point[axis] < self._low[axis] + self.limits.margin else self._high[axis]
+        return f"box: {AXES[axis]} {point[axis]:.3f} m ahead, limit {limit:.3f} m"
+
+    def _outside(self, point: Array) -> Array:
+        half = 0.5 * self.limits.margin
+        outside: Array = np.maximum(self._low + half - point, point - self._high + half)
+        return outside
+
+    # --- what is measured ---------------------------------------------------------------------------------------------
+
+    def check(self, now: float, state: ArmState, setpoint: Array) -> str:
+        """Why the arm must stop: limit, value and source; empty when all is well."""
+        return self._check_shape(state) or self._check_time(now, state) or self._check_place(state, setpoint)
+
+    def _check_shape(self, state: ArmState) -> str:
+        n = len(self.robot.joints)
+        for name, value, size in (
+            ("q", state.q, n),
+            ("dq", state.dq, n),
+            ("base_from_tcp", state.base_from_tcp, 7),
+            ("wrench", state.wrench, 6),
+        ):
+            if value.shape != (size,):
+                return f"arm: {name} has shape {value.shape}, expected ({size},)"
+            if not np.isfinite(value).all():
+                return f"arm: {name} is not finite: {value.round(3)}"
+        return ""
+
+    def _check_time(self, now: float, state: ArmState) -> str:
+        age = now - state.time
+        if not abs(age) <= self.limits.state_age:
+            return f"arm: state is {age:.3f} s old, limit {self.limits.state_age:.3f} s"
+        return ""
+
+    def _check_place(self, state: ArmState, setpoint: Array) -> str:
+        last, self._last = self._last or state, state
+        jump = np.abs(state.q - last.q) - self._reach * max(0.0, state.time - last.time)
+        joint = int(jump.argmax())
+        if jump[joint] > NOISE:
+            return f"arm: {self.robot.joints[joint]} jumped from {last.q[joint]:.3f} to {state.q[joint]:.3f} rad"
+        error = np.abs(state.q - setpoint)
+        joint = int(error.argmax())
+        if not error[joint] <= self.limits.tracking:
+            name, limit = self.robot.joints[joint], self.limits.tracking
+            return f"arm: {name} is {error[joint]:.3f} rad from its setpoint, limit {limit:.3f} rad"
+        return ""
