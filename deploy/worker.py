@@ -198,7 +198,8 @@ class Context:
 
 
 def real_time(priority: int) -> bool:
-    """Make this process's loop punctual: no collections of garbage, no page faults, and ahead of all ordinary processes.
+    """Make this process's loop punctual: no collections of garbage, no page faults, and ahead of all ordinary
+    processes.
 
     priority: of SCHED_FIFO, 1 (low) to 99. What the system refuses is logged with what it costs; returns whether the
     priority was granted. Call it when everything is allocated, just before the loop.
@@ -209,7 +210,8 @@ def real_time(priority: int) -> bool:
     if ctypes.CDLL(None, use_errno=True).mlockall(_MCL_CURRENT) != 0:
         log.warning("memory not locked (%s): a page that was swapped out costs milliseconds", _errno())
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        for thread in os.listdir("/proc/self/task"):  # all: whichever holds the interpreter's lock holds up the loop
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         log.warning(
             "no real-time priority: under load the loop wakes milliseconds late. Allow it with a line "
