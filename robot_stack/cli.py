@@ -49,12 +49,22 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        from robot_stack.types import ConfigError, RobotStackError
+        from robot_stack.types import ConfigError
 
-        if os.environ.get("ROBOT_STACK_DEBUG") or not isinstance(error, RobotStackError):
+        known = _known(error)
+        if known is None or os.environ.get("ROBOT_STACK_DEBUG"):
             raise
-        print(f"robot-stack: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        print(f"robot-stack: {known}", file=sys.stderr)
+        return 2 if isinstance(known, ConfigError) else 1
+
+
+def _known(error: BaseException) -> BaseException | None:
+    """The error of ours that this is, or that a driver's constructor raised while Hydra called it."""
+    from robot_stack.types import RobotStackError
+
+    if type(error).__module__.startswith("hydra.") and error.__cause__ is not None:
+        error = error.__cause__
+    return error if isinstance(error, RobotStackError) else None
 
 
 def _run(arguments: list[str]) -> int:

@@ -18,29 +18,28 @@ from robot_stack.types import ConfigError
 def compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
     """The config `folder/name.yaml` with the overrides applied, or a ConfigError that lists what would be valid."""
     parsed = [_parse(name, override) for override in overrides]
-    with hydra.initialize_config_dir(str(folder.resolve()), version_base=None):
-        groups = _groups(name)
-        choices = [override for override in parsed if override.key_or_group in groups]
-        for choice in choices:
-            valid = sorted(file.stem for file in (folder / choice.key_or_group).glob("*.yaml"))
-            _check(choice.key_or_group, str(choice.value()), valid)
-        defaults = hydra.compose(name, [str(choice.input_line) for choice in choices])
-        keys = [*groups, *(key for key in _leaves(defaults) if key not in groups)]
-        for override in parsed:
-            if OmegaConf.select(defaults, override.key_or_group, default=_ABSENT) is _ABSENT:
-                _check("key", override.key_or_group, keys)
-        config: DictConfig = hydra.compose(name, overrides)
-    _check_values(name, defaults, config)
+    try:
+        with hydra.initialize_config_dir(str(folder.resolve()), version_base=None):
+            groups = _groups(name)
+            choices = [override for override in parsed if override.key_or_group in groups]
+            for choice in choices:
+                valid = sorted(file.stem for file in (folder / choice.key_or_group).glob("*.yaml"))
+                _check(choice.key_or_group, str(choice.value()), valid)
+            defaults = hydra.compose(name, [str(choice.input_line) for choice in choices])
+            for override in parsed:
+                if override.key_or_group not in groups:
+                    _check("key", override.key_or_group, _siblings(override.key_or_group, defaults, groups))
+            config: DictConfig = hydra.compose(name, overrides)
+        _check_values(name, defaults, config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{name}: {' '.join(str(error).split())}") from error
     return config
-
-
-_ABSENT = object()
 
 
 def _groups(name: str) -> list[str]:
     """The config groups that this config takes a choice from."""
     choices = hydra.compose(name, return_hydra_config=True).hydra.runtime.choices
-    return [str(group) for group in choices if not str(group).startswith("hydra/")]
+    return sorted(str(group) for group in choices if not str(group).startswith("hydra/"))
 
 
 def _parse(name: str, text: str) -> Override:
@@ -61,22 +60,28 @@ def _check(what: str, given: str, valid: list[str]) -> None:
         raise ConfigError(f"There is no {what} {given!r}.{meant} There are: {', '.join(valid)}.")
 
 
-def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
+def _siblings(key: str, defaults: DictConfig, groups: list[str]) -> list[str]:
+    """What a key could have been: any in the same group, or any at the top; nodes as well as their leaves."""
+    keys = [path for path in _paths(defaults) if "_target_" not in path]
+    group = key.split(".")[0]
+    if "." in key and group in defaults:
+        return [path for path in keys if path.startswith(f"{group}.")]
+    return [*groups, *(path for path in keys if "." not in path and path not in groups)]
+
+
+def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of a config with the keys above it, as it would be written on the command line."""
     for key in map(str, node):
+        yield f"{prefix}{key}"
         if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
-            yield from _leaves(node[key], f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
+            yield from _paths(node[key], f"{prefix}{key}.")
 
 
 def _check_values(name: str, defaults: DictConfig, config: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise ConfigError(f"{name} needs {' '.join(f'{key}=...' for key in missing)}; see robot-stack {name} --help")
-    try:
-        OmegaConf.resolve(config)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"the config of {name} cannot be resolved: {error}") from error
-    for key in _leaves(defaults):
+    OmegaConf.resolve(config)
+    for key in _paths(defaults):
         default, given = OmegaConf.select(defaults, key), OmegaConf.select(config, key)
         if kind := _kind_expected(default, given):
             raise ConfigError(f"{key}={given}: expected {kind}, as in {key}={default}")

@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
 
 from robot_stack import cli
 from robot_stack.cli import CONFIGS, VERBS, main
 from robot_stack.configuration import compose
-from robot_stack.types import ConfigError, StoreError
+from robot_stack.types import ConfigError, DeviceError, StoreError
 
 
 def output_of(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,10 +66,15 @@ def test_every_key_of_every_verb_says_what_it_is(verb: str) -> None:
         (["doctor", "+speed=1"], ["cannot read '+speed=1'"]),
         (["doctor", "store=a=[b"], ["cannot read 'store=a=[b'"]),
         (["doctor", "port=many"], ["port=many: expected a whole number, as in port=8000"]),
+        (["doctor", "store=a,b"], ["doctor: Ambiguous value", "quote"]),
+        (["doctor", "store=${nowhere}"], ["doctor: Interpolation key 'nowhere' not found"]),
         (["data"], ["action is missing. There are: info"]),
         (["data", "inof"], ["There is no action 'inof'. Did you mean info?"]),
         (["collect", "task=lfit"], ["There is no task 'lfit'. Did you mean lift?", "peg"]),
-        (["collect", "robot.nam=x"], ["There is no key 'robot.nam'. Did you mean robot.name?"]),
+        (
+            ["collect", "robot.nam=x"],
+            ["There is no key 'robot.nam'. Did you mean robot.name", "robot.limits.tcp_speed"],
+        ),
     ],
 )
 def test_what_is_misspelt_is_answered_with_what_is_valid(
@@ -100,6 +106,16 @@ def test_an_error_shows_where_it_came_from_when_asked(monkeypatch: pytest.Monkey
     monkeypatch.setenv("ROBOT_STACK_DEBUG", "1")
     with pytest.raises(StoreError):
         main(["doctor"])
+
+
+def test_an_error_of_a_constructor_is_found_inside_hydras(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = InstantiationException("Error in call to target")
+    error.__cause__ = DeviceError("no arm at this address")
+    verb_that_raises(monkeypatch, error)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "robot-stack: no arm at this address\n"
 
 
 def test_an_unknown_error_is_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +159,7 @@ def test_overrides_and_choices_are_composed(folder: Path) -> None:
 
 def test_keys_of_the_chosen_file_are_the_valid_ones(folder: Path) -> None:
     assert compose(folder, "fly", ["arm=two", "arm.port=4"]).arm.port == 4
-    with pytest.raises(ConfigError, match=r"no key 'arm\.port'.*arm\.speed, arm\.limits\.box"):
+    with pytest.raises(ConfigError, match=r"no key 'arm\.port'.*arm\.speed, arm\.limits, arm\.limits\.box"):
         compose(folder, "fly", ["arm.port=4"])
 
 
