@@ -210,22 +210,25 @@ class _SharedPublisher:
     def __init__(self, topic: Topic, port: Any) -> None:
         self._topic = topic
         self._port = port
-        self._size = topic.spec.dtype.itemsize
         self._accepted = topic.spec.dtype
+        self._slots: dict[int, Record] = {}  # views of the shared memory that this publisher writes to, by address
         self._lock = threading.Lock()
         self._sent = False
 
     def send(self, record: Record) -> None:
-        source = np.asarray(record)
-        if source.dtype is not self._accepted:
-            if source.dtype != self._accepted or source.shape != ():
+        if record.dtype is not self._accepted:
+            if record.dtype != self._accepted:
                 raise _layout_error(self._topic, record)
-            self._accepted = source.dtype  # comparing two layouts costs more than sending: done once
+            self._accepted = record.dtype  # comparing two layouts costs more than sending: done once
         with self._lock:
             if self._port is None:
                 raise BusError(f"topic {self._topic.name!r}: this publisher is closed")
             sample = self._port.loan_uninit()
-            ctypes.memmove(sample.payload_ptr, source.ctypes.data, self._size)
+            address = sample.payload_ptr
+            slot = self._slots.get(address)
+            if slot is None:
+                slot = self._slots[address] = _view(address, self._topic)
+            slot[()] = record
             sample.assume_init().send()
             self._sent = True
 
@@ -239,6 +242,7 @@ class _SharedPublisher:
     def close(self) -> None:
         with self._lock:
             if self._port is not None:
+                self._slots.clear()
                 self._port.delete()
                 self._port = None
 
@@ -272,11 +276,9 @@ class _SharedSubscriber(_Inbox):
             self._kept.append(self._copy(newest))
 
     def _copy(self, sample: Any) -> Record:
-        record: Record = np.empty((), self._dtype)
-        ctypes.memmove(record.ctypes.data, sample.payload_ptr, self._dtype.itemsize)
+        record: Record = np.ndarray((), self._dtype, ctypes.string_at(sample.payload_ptr, self._dtype.itemsize))
         sample.delete()
-        record.flags.writeable = False
-        return record
+        return record  # read-only, since it lies in a bytes object
 
     def _open_port(self) -> Any:
         if self._port is None:
@@ -375,6 +377,10 @@ def _node(cleans: bool = True) -> Any:
     config.global_cfg.node.cleanup_dead_nodes_on_creation = cleans
     builder = iox2.NodeBuilder.new().config(config).signal_handling_mode(iox2.SignalHandlingMode.Disabled)
     return builder.create(iox2.ServiceType.Ipc)
+
+
+def _view(address: int, topic: Topic) -> Record:
+    return np.ndarray((), topic.spec.dtype, (ctypes.c_char * topic.spec.dtype.itemsize).from_address(address))
 
 
 def _payload(topic: Topic) -> type[ctypes.Structure]:
