@@ -13,7 +13,7 @@ from robot_stack.robots import robot as robot_named
 from robot_stack.safety import Limits, Safety
 from robot_stack.spec import Record
 from robot_stack.station import GRIPPER, REQUEST, Station
-from robot_stack.trajectory import Motion, Target, sample
+from robot_stack.trajectory import Target, sample
 from robot_stack.types import ArmState, Array, DeviceError, GripperState, Mode, Source, TargetKind
 
 SLOWEST = 0.02
@@ -81,7 +81,7 @@ class Controller:
             self._stop(now, f"{source.name.lower()}: {refused}")
             mode, reason, source, target, why = Mode.STOP, self.stopped, Source.NOBODY, None, ""
         self._hold_grip(target, grip)
-        self._follower.motion, limited = self._move(target, _speed(request))
+        limited = self._move(target, _speed(request))
         record = self._report(mode, source, target, None if unfit else proposal)
         record["limited"] = bool(limited)
         record["reason"] = "; ".join(filter(None, (reason, why, limited))).encode("ascii", "replace")
@@ -169,17 +169,16 @@ class Controller:
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _move(self, target: Target | None, speed: float) -> tuple[Motion, str]:
-        """The next motion, and what limits it. Without a target: brake, and hold."""
+    def _move(self, target: Target | None, speed: float) -> str:
+        """Move the follower by one period, and say what limits it. Without a target: brake, and hold."""
         if target is None:
-            motion = self._follower.brake()
-            self._goal, self._reference = motion.q, None
-            return motion, ""
-        late = (
+            self._follower.brake()
+            self._goal, self._reference = self._follower.motion.q, None
+            return ""
+        aim = (
             self._aim_pose(target.pose, speed) if target.kind == TargetKind.POSE else self._aim_joints(target.q, speed)
         )
-        motion, braked = self._safety.limit(self._follower, self._goal, speed)
-        return motion, braked or late
+        return self._safety.limit(self._follower, self._goal, speed) or aim
 
     def _aim_pose(self, pose: Array, speed: float) -> str:
         pose, clamped = self._safety.clamp_pose(pose)

@@ -12,7 +12,7 @@ import numpy as np
 
 from robot_stack import pose as se3
 from robot_stack.kinematics import Kinematics
-from robot_stack.trajectory import Follower, Motion, Target
+from robot_stack.trajectory import Follower, Target
 from robot_stack.types import ArmState, Array, TargetKind
 
 JOINT_MARGIN = 0.01
@@ -24,8 +24,8 @@ PACE, BARRIER = 0.9, 0.95
 ON_TIME = 0.05
 """A reference that is less than this behind what was asked is not called limited [s]."""
 
-INSTANTS = (0.15, 0.5, 1.0)
-"""Where the way to rest is looked at, in parts of its time: while acceleration fades, half way, at rest."""
+INSTANTS = (0.15, 0.4, 1.0)
+"""Where the way to rest is looked at, in parts of its time: while acceleration fades, under way, at rest."""
 
 UNIT = 0.1
 """A quaternion whose length differs from 1 by more is no rotation."""
@@ -136,41 +136,59 @@ class Safety:
     def advance_joints(self, reference: Array, q: Array, speed: float) -> tuple[Array, str]:
         """One period's way from reference joints (n,) towards others, no faster than TCP and joints may."""
         way = q - reference
-        twist = self._kinematics.jacobian(reference).dot(way)
-        pace = PACE * speed
-        seconds = max(
-            float(np.sqrt(twist[:3].dot(twist[:3]))) / (pace * self.limits.tcp_speed),
-            float(np.sqrt(twist[3:].dot(twist[3:]))) / (pace * self.limits.tcp_rotation),
-            float((np.abs(way) / self.velocity).max()) / pace,
-        )
+        seconds = self._seconds(way, self._kinematics.jacobian(reference)) / (PACE * speed)
         if seconds <= self.period:
             return q, ""
         return reference + way * (self.period / seconds), self._late(seconds)
+
+    def _seconds(self, way: Array, jacobian: Array) -> float:
+        """How long this way of the joints (n,) [rad] takes at full speed of the TCP or of the slowest joint [s]."""
+        twist = jacobian.dot(way)
+        line, turn = twist[:3], twist[3:]
+        return max(
+            float(np.sqrt(line.dot(line))) / self.limits.tcp_speed,
+            float(np.sqrt(turn.dot(turn))) / self.limits.tcp_rotation,
+            float((np.abs(way) / self.velocity).max()),
+        )
 
     def _late(self, seconds: float) -> str:
         return f"speed: asked for is {seconds:.2f} s away" if seconds > ON_TIME else ""
 
     # --- what would follow --------------------------------------------------------------------------------------------
 
-    def limit(self, follower: Follower, goal: Array, speed: float) -> tuple[Motion, str]:
-        """The follower's next motion towards `goal` (n,), or braking and why."""
-        motion = follower.approach(goal, speed)
-        reason = self._danger(follower, motion, speed)
-        return (follower.brake(), reason) if reason else (motion, "")
+    def limit(self, follower: Follower, goal: Array, speed: float) -> str:
+        """Move the follower one period towards `goal` (n,), or let it brake and say why."""
+        jacobian = self._kinematics.jacobian(follower.motion.q)
+        wish = follower.wish(goal)
+        follower.propose(wish * (speed / max(speed, self._seconds(wish, jacobian) / PACE)))
+        reason = self._danger(follower, jacobian, speed)
+        if reason:
+            follower.brake()
+        else:
+            follower.go()
+        return reason
 
-    def _danger(self, follower: Follower, motion: Motion, speed: float) -> str:
-        """What would be exceeded if the arm made this step and then braked as fast as it can."""
-        fading, half, rest = follower.stopping(motion, INSTANTS)
+    def _danger(self, follower: Follower, jacobian: Array, speed: float) -> str:
+        """What would be exceeded if the arm made the proposed step and then braked as fast as it can."""
+        motion = follower.candidate
+        early, late, rest = (follower.stopping(part) for part in INSTANTS)
+        velocities = np.array([motion.dq, follower.peak(), early.dq, late.dq])
         return (
-            self._too_fast(motion, fading, half, speed)
+            self._joints_too_fast(velocities)
+            or self._tcp_too_fast(velocities.dot(jacobian.T), speed)
             or self._beyond_joints(follower.motion.q, rest.q)
-            or self._out_of_box(follower.motion.q, half.q)
+            or self._out_of_box(follower.motion.q, late.q)
             or self._out_of_box(follower.motion.q, rest.q)
         )
 
-    def _too_fast(self, motion: Motion, fading: Motion, half: Motion, speed: float) -> str:
-        velocities = np.array([motion.dq, fading.dq, half.dq])
-        twists = velocities.dot(self._kinematics.jacobian(motion.q).T)
+    def _joints_too_fast(self, velocities: Array) -> str:
+        fastest = np.abs(velocities).max(axis=0)
+        joint = int((fastest - self.velocity).argmax())
+        if fastest[joint] <= self.velocity[joint]:
+            return ""
+        return f"{self.robot.joints[joint]}: {fastest[joint]:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
+
+    def _tcp_too_fast(self, twists: Array, speed: float) -> str:
         squares = twists * twists
         fastest = float(np.sqrt(squares[:, :3].sum(axis=1).max()))
         turning = float(np.sqrt(squares[:, 3:].sum(axis=1).max()))

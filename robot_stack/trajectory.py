@@ -1,6 +1,6 @@
 """Timed targets, and the jerk-limited motion that follows them."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ruckig import ControlInterface, InputParameter, Ruckig, RuckigError, Synchronization, Trajectory
@@ -8,6 +8,15 @@ from ruckig import ControlInterface, InputParameter, Ruckig, RuckigError, Synchr
 from robot_stack import pose as se3
 from robot_stack.spec import Record
 from robot_stack.types import Array
+
+STIFFNESS, DAMPING = 20.0, 80.0
+"""Gains of the follower's position and velocity loops [1/s]: critically damped, and 50 ms behind a steady goal."""
+
+BRAKING = 0.7
+"""Part of the acceleration limit that the follower plans to arrive with; the rest is for the jerk limit."""
+
+AT_REST = 1e-3
+"""Slower than this is at rest [rad/s]."""
 
 
 class Target(NamedTuple):
@@ -57,66 +66,94 @@ def _last_spacing(chunk: Record, times: Array) -> float:
 class Follower:
     """Moves the joints towards a goal that may change every tick, within velocity, acceleration and jerk.
 
-    Each joint takes its own fastest way to rest at the goal (ruckig, Berscheid and Kroeger 2021). `motion` is where it
-    is now; `approach` and `brake` say where it could be one period later, and assigning that to `motion` goes there.
+    It always has a way to rest: every motion it takes comes with a plan to brake from there, and `brake` follows the
+    plan. All joints brake for the same time, so that the tool stops on its path and not beside it; the plan is the
+    fastest of that kind (ruckig; Berscheid and Kroeger 2021).
+
+    Approaching is not time-optimal: a fastest way to rest at a goal that moves on swings between full acceleration and
+    full braking from tick to tick. A cascade of position and velocity loops, clipped to the limits, follows smoothly.
     """
 
     def __init__(self, velocity: Array, acceleration: Array, jerk: Array, period: float) -> None:
         n = len(velocity)
-        self.period = period
-        self.velocity = velocity
-        self.motion = Motion(np.zeros(n), np.zeros(n), np.zeros(n))
+        self.velocity, self.acceleration, self.jerk = velocity, acceleration, jerk
+        self._period = period
+        self._braking = BRAKING * acceleration
+        self._linear = self._braking / STIFFNESS  # [rad/s] up to here speed is proportional to the distance
+        self._change = jerk * period
         self._ruckig = Ruckig(n, period)
-        self._trajectory = Trajectory(n)
-        self._approach = _input(n, ControlInterface.Position, acceleration, jerk)
-        self._brake = _input(n, ControlInterface.Velocity, acceleration, jerk)
+        self._rest = InputParameter(n)
+        self._rest.control_interface = ControlInterface.Velocity
+        self._rest.max_acceleration, self._rest.max_jerk = acceleration, jerk
+        self._plan, self._candidate_plan = Trajectory(n), Trajectory(n)
+        self.seed(np.zeros(n))
 
     def seed(self, q: Array) -> None:
         """Be at rest at `q` (n,)."""
-        self.motion = Motion(q.copy(), np.zeros_like(q), np.zeros_like(q))
+        self.motion = self.candidate = Motion(q.copy(), np.zeros_like(q), np.zeros_like(q))
+        self._elapsed = 0.0
+        self._plan_rest(self.motion, self._plan)
 
     @property
     def at_rest(self) -> bool:
         """Neither moving nor about to."""
-        return not (self.motion.dq.any() or self.motion.ddq.any())
+        return bool(np.abs(self.motion.dq).max() < AT_REST and np.abs(self.motion.ddq).max() < AT_REST * DAMPING)
 
-    def approach(self, goal: Array, speed: float) -> Motion:
-        """The motion one period later on the way to `goal` (n,), at most at `speed` (0..1] of the velocity limits.
+    def wish(self, goal: Array) -> Array:
+        """The velocity (n,) that leads to `goal` (n,) and can still be braked to rest there."""
+        way = goal - self.motion.q
+        distance = np.abs(way)
+        near = STIFFNESS * distance
+        far = np.sqrt(self._braking * np.maximum(2.0 * distance - self._linear / STIFFNESS, 0.0))
+        wish: Array = np.copysign(np.where(near < self._linear, near, far), way)
+        return wish
 
-        Braking, where ruckig finds no way (its errors are rare, and numerical).
-        """
-        self._approach.target_position = goal.tolist()
-        self._approach.max_velocity = (self.velocity * speed).tolist()
+    def propose(self, velocity: Array) -> None:
+        """Make the `candidate` for the next period, on the way to this velocity (n,)."""
+        self.candidate = self._approach(velocity)
+        self._plan_rest(self.candidate, self._candidate_plan)
+
+    def peak(self) -> Array:
+        """The velocity (n,) that the candidate still reaches if its acceleration fades as fast as jerk allows."""
+        return _peak(self.candidate, self.jerk)
+
+    def stopping(self, part: float) -> Motion:
+        """How braking from the candidate goes, after this part (0..1) of the time that it takes; at rest at 1."""
+        return _at(self._candidate_plan, part * float(self._candidate_plan.duration))
+
+    def go(self) -> None:
+        """Take the candidate."""
+        self.motion, self._elapsed = self.candidate, 0.0
+        self._plan, self._candidate_plan = self._candidate_plan, self._plan
+
+    def brake(self) -> None:
+        """Follow the plan to rest for one period."""
+        self._elapsed += self._period
+        self.motion = _at(self._plan, self._elapsed)
+
+    def _approach(self, velocity: Array) -> Motion:
+        dt, (q, dq, ddq) = self._period, self.motion
+        push = DAMPING * (velocity - _peak(self.motion, self.jerk))
+        push = np.minimum(np.maximum(push, -self.acceleration), self.acceleration)
+        push = np.minimum(np.maximum(push, ddq - self._change), ddq + self._change)
+        return Motion(q + dt * (dq + dt * (2.0 * ddq + push) / 6.0), dq + 0.5 * dt * (ddq + push), push)
+
+    def _plan_rest(self, motion: Motion, plan: Trajectory) -> None:
+        rest = self._rest
+        rest.current_position = motion.q.tolist()  # ruckig takes lists several times faster than arrays
+        rest.current_velocity, rest.current_acceleration = motion.dq.tolist(), motion.ddq.tolist()
+        rest.synchronization = Synchronization.Time
         try:
-            self._plan(self._approach, self.motion)
-        except RuckigError:
-            return self.brake()
-        return self._at(self.period)
-
-    def brake(self) -> Motion:
-        """The motion one period later, if every joint comes to rest as fast as its limits allow."""
-        self._plan(self._brake, self.motion)
-        return self._at(self.period)
-
-    def stopping(self, motion: Motion, fractions: tuple[float, ...]) -> list[Motion]:
-        """Instants of braking from `motion`, at these fractions of the time that it takes; the last is at rest at 1."""
-        self._plan(self._brake, motion)
-        duration = float(self._trajectory.duration)
-        return [self._at(fraction * duration) for fraction in fractions]
-
-    def _plan(self, problem: Any, motion: Motion) -> None:
-        problem.current_position = motion.q.tolist()  # ruckig takes lists several times faster than arrays
-        problem.current_velocity = motion.dq.tolist()
-        problem.current_acceleration = motion.ddq.tolist()
-        self._ruckig.calculate(problem, self._trajectory)
-
-    def _at(self, t: float) -> Motion:
-        return Motion(*np.array(self._trajectory.at_time(t)))
+            self._ruckig.calculate(rest, plan)
+        except RuckigError:  # rare and numerical; joints that stop each for itself need no common time
+            rest.synchronization = Synchronization.No
+            self._ruckig.calculate(rest, plan)
 
 
-def _input(n: int, interface: Any, acceleration: Array, jerk: Array) -> Any:
-    problem = InputParameter(n)
-    problem.control_interface = interface
-    problem.synchronization = Synchronization.No  # the others fail in rare cases, and gain nothing here
-    problem.max_acceleration, problem.max_jerk = acceleration, jerk
-    return problem
+def _peak(motion: Motion, jerk: Array) -> Array:
+    result: Array = motion.dq + motion.ddq * np.abs(motion.ddq) / (2.0 * jerk)
+    return result
+
+
+def _at(plan: Trajectory, t: float) -> Motion:
+    return Motion(*np.array(plan.at_time(t)))
