@@ -1,0 +1,110 @@
+"""What a run is trained on: the usable episodes of one or more stores, split, labelled and weighted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from policies import Window
+from policies.weights import Labels, Weighting, class_shares, step_weights
+from policies.windows import Windows, fingerprint
+from robot_stack.interventions import Label, labels
+from robot_stack.spec import Spec
+from robot_stack.store import Episode, Store
+from robot_stack.types import StoreError
+
+SOURCE = "source"
+KINDS = ("collect", "import", "deploy")
+"""Kinds of episodes that are trained on; a replay teaches nothing new."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """spec: of the fields in use. validation: held-out episodes, None without. rate: rows a second [Hz].
+    classes: label -> its share of the steps and its weight. fingerprints: of all episodes, held-out ones last."""
+
+    spec: Spec
+    training: Windows
+    validation: Windows | None
+    rate: float
+    classes: dict[str, dict[str, float]]
+    fingerprints: list[str]
+
+    def describe(self, console: Console) -> None:
+        """Print the class shares and the weights that they got."""
+        table = Table("class", "share of steps", "weight", "share of loss", title="Who flew, and how much it counts")
+        for name, row in self.classes.items():
+            share, weight = row["share"], row["weight"]
+            table.add_row(name, f"{share:.1%}", f"{weight:.3g}", f"{share * weight:.1%}")
+        console.print(table)
+        megabytes = (self.training.bytes + (self.validation.bytes if self.validation else 0)) / 1e6
+        console.print(f"{len(self.fingerprints)} episodes, {megabytes:.0f} MB on {self.training.action.device}")
+
+
+def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.device) -> Dataset:
+    """Read `config.store` (a path or several) as `config.policy` wants it. Raises StoreError."""
+    paths = [config["store"]] if isinstance(config["store"], str) else list(config["store"])
+    stores = [Store.open(path) for path in paths]
+    policy = config["policy"]
+    names = [*policy["observe"], *policy["act"]]
+    spec = _common_spec(stores, paths, names)
+    episodes = [e for store in stores for e in store.episodes if _usable(e, config["verdicts"])]
+    if not episodes:
+        raise StoreError(f"no episode in {', '.join(map(str, paths))} has one of the verdicts {config['verdicts']}")
+    kept, held_out = split(episodes, config["validation"], config["seed"])
+    tags = [_labels(episode) for episode in kept]
+    weights = step_weights(np.concatenate(tags), weighting)
+    parts = np.split(weights, np.cumsum([len(tag) for tag in tags])[:-1])
+    images = policy.get("images")
+    window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
+
+    def windows(chosen: Sequence[Episode], weight: Sequence[np.ndarray[Any, Any]] | None) -> Windows:
+        resolution = tuple(images["resolution"]) if images else None
+        return Windows(chosen, policy["observe"], policy["act"], window, weight, resolution, device)
+
+    return Dataset(
+        spec,
+        windows(kept, parts),
+        windows(held_out, None) if held_out else None,
+        float(episodes[0].attrs["rate"]),
+        _classes(np.concatenate(tags), weights),
+        [fingerprint(episode, names) for episode in [*kept, *held_out]],
+    )
+
+
+def split(episodes: Sequence[Episode], share: float, seed: int) -> tuple[list[Episode], list[Episode]]:
+    """Training and held-out episodes, drawn by `seed`; at least one held out if share > 0 and there are several."""
+    count = max(1, round(share * len(episodes))) if share > 0.0 and len(episodes) > 1 else 0
+    chosen = set(np.random.default_rng(seed).permutation(len(episodes))[:count].tolist())
+    kept = [episode for i, episode in enumerate(episodes) if i not in chosen]
+    return kept, [episode for i, episode in enumerate(episodes) if i in chosen]
+
+
+def _common_spec(stores: Sequence[Store], paths: Sequence[str], names: Sequence[str]) -> Spec:
+    specs = [store.spec.select(names) for store in stores]
+    for spec, path in zip(specs, paths, strict=True):
+        if sentences := specs[0].difference(spec):
+            raise StoreError(f"stores of different schema cannot be mixed; in {path}: {'; '.join(sentences)}")
+    return specs[0]
+
+
+def _usable(episode: Episode, verdicts: Sequence[str]) -> bool:
+    return episode.attrs["kind"] in KINDS and episode.attrs["verdict"] in verdicts
+
+
+def _labels(episode: Episode) -> Labels:
+    """Who flew each step; in a foreign data set that does not say, a person demonstrated."""
+    if SOURCE not in episode.spec:
+        return np.full(len(episode), Label.DEMONSTRATION, np.uint8)
+    return labels(episode[SOURCE], float(episode.attrs["rate"]), episode.attrs["kind"])
+
+
+def _classes(tags: Labels, weights: np.ndarray[Any, Any]) -> dict[str, dict[str, float]]:
+    return {
+        label.name.lower(): {"share": share, "weight": float(weights[tags == label][0])}
+        for label, share in class_shares(tags).items()
+    }

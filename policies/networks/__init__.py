@@ -1,0 +1,1 @@
+"""Networks: each a file, with the shapes at the ends of the lines."""

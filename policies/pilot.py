@@ -1,0 +1,118 @@
+"""The one call path from rows to a chunk: evaluation and deployment fly a policy through this and nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from policies import checkpoint
+from policies.observation import IMAGE, shrink
+from robot_stack.spec import Record, Spec
+from robot_stack.station import Topic
+from robot_stack.types import CheckpointError, Source, SpecError, TargetKind
+
+REQUESTED = "requested."
+"""The act field `requested.x` goes into the field `x` of a chunk."""
+KINDS = {"requested.pose": TargetKind.POSE, "requested.q": TargetKind.JOINTS}
+
+
+class Flown(Protocol):
+    """What is read of a `Station`."""
+
+    @property
+    def rate(self) -> float: ...
+
+    @property
+    def row(self) -> Spec: ...
+
+    @property
+    def chunk(self) -> Topic: ...
+
+
+class Pilot:
+    """A checkpoint, ready to fly.
+
+    path: a checkpoint, or a training run, of which the newest is taken. steps: of the sampler, None for the policy's
+    own. device: None for the GPU if there is one. threads: of torch on the CPU; one is fastest for small networks.
+    seed: of what is drawn.
+
+    Ask it again after `window.execute` rows, not in every row: a policy of chunks that is asked in every row loses half
+    of its success, because it falls from one way of doing a thing into another.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        steps: int | None = None,
+        device: str | None = None,
+        threads: int = 1,
+        seed: int = 0,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self.checkpoint = checkpoint.load(path)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.policy = self.checkpoint.policy().to(self.device)
+        self.window = self.policy.window
+        self.steps = steps
+        self._generator = Generator().manual_seed(seed)
+        self._resolution = self.policy.observation.images.resolution if self.policy.observation.images else None
+
+    @property
+    def cameras(self) -> dict[str, tuple[int, int]]:
+        """The cameras that it looks through: name -> (height, width) [px]."""
+        fields = (field for field in self.checkpoint.spec if field.name.startswith(IMAGE))
+        return {field.name.removeprefix(IMAGE): (field.shape[0], field.shape[1]) for field in fields}
+
+    def check(self, station: Flown, what: str) -> None:
+        """Raise CheckpointError unless the policy can fly this station; `what` names it."""
+        self.checkpoint.check(station.row, what)
+        rate = self.checkpoint.card["rate"]
+        if rate != station.rate:
+            raise CheckpointError(
+                f"checkpoint {self.checkpoint.folder} was trained on {rate:g} rows a second, "
+                f"{what} makes {station.rate:g}; set its rate={rate:g}, or train on data of this rate"
+            )
+
+    def chunk(self, rows: Sequence[Record], station: Flown) -> Record:
+        """The chunk that follows `window.history` rows, oldest first; its first waypoint is at the last row's time."""
+        return self.chunks([rows], station, [self._generator])[0]
+
+    def chunks(
+        self, histories: Sequence[Sequence[Record]], station: Flown, generators: Sequence[Generator]
+    ) -> list[Record]:
+        """One chunk a history, computed together. generators: what is drawn for each."""
+        with torch.inference_mode():
+            observed = {name: self._stack(histories, name).to(self.device) for name in self.policy.observes}
+            action = self.policy.act(observed, self.steps, generators).cpu()
+        if not torch.isfinite(action).all():
+            raise SpecError(f"the policy proposed a number that is not finite, from rows at {_last_times(histories)} s")
+        parts = {name: part.numpy() for name, part in self.policy.targets.split(action).items()}
+        return [
+            self._record({name: part[i] for name, part in parts.items()}, float(rows[-1]["time"]), station)
+            for i, rows in enumerate(histories)
+        ]
+
+    def _stack(self, histories: Sequence[Sequence[Record]], name: str) -> Tensor:
+        """One field, (B, history, *shape)."""
+        if name.startswith(IMAGE) and self._resolution is not None:
+            pictures = [[shrink(row[name], self._resolution) for row in rows] for rows in histories]
+            return torch.from_numpy(np.stack([np.stack(rows) for rows in pictures]))
+        return torch.from_numpy(np.array([[row[name] for row in rows] for rows in histories], np.float32))
+
+    def _record(self, values: dict[str, np.ndarray[Any, Any]], observed: float, station: Flown) -> Record:
+        horizon = self.window.horizon
+        kinds = [kind for name, kind in KINDS.items() if name in values]
+        record = station.chunk.spec.record(
+            time=observed, observed=observed, source=Source.POLICY, kind=kinds[0] if kinds else 0, count=horizon
+        )
+        record["times"][:horizon] = observed + np.arange(horizon) / station.rate
+        for name, part in values.items():
+            record[name.removeprefix(REQUESTED)][:horizon] = part
+        return record
+
+
+def _last_times(histories: Sequence[Sequence[Record]]) -> str:
+    return ", ".join(f"{float(rows[-1]['time']):.2f}" for rows in histories)

@@ -1,0 +1,142 @@
+"""Episodes as flat tensors that stay in memory, and windows gathered from them by index.
+
+There is no loader and there are no workers: pictures are decoded and shrunk once, then a batch is one gather, on the
+device where the tensors lie. The order of the batches is a function of (seed, step) alone, so a resumed run sees what
+the uninterrupted one would have seen.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policies import Batch, Window
+from policies.observation import IMAGE, shrink
+from robot_stack.types import StoreError
+
+
+class Episode(Protocol):
+    """What is read of `robot_stack.store.Episode`."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def attrs(self) -> Mapping[str, Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any]: ...
+
+
+class Windows:
+    """All windows of some episodes.
+
+    observe, act: field names. window: its shape. weight: how much each step counts, one array an episode, or all the
+    same. resolution: (height, width) that pictures are shrunk to [px]. device: where the tensors lie.
+
+    A window stands at each row that has at least `window.execute` rows from itself to the end. Its history is padded
+    with the first row at the start of the episode, its actions with the last one at the end, there marked not valid.
+    """
+
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        observe: Sequence[str],
+        act: Sequence[str],
+        window: Window,
+        weight: Sequence[np.ndarray[Any, Any]] | None = None,
+        resolution: tuple[int, int] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        lengths = torch.tensor([len(episode) for episode in episodes], dtype=torch.long)
+        if not len(lengths) or int(lengths.max()) < window.execute:
+            longest = int(lengths.max()) if len(lengths) else 0
+            raise StoreError(
+                f"no window fits: a window needs {window.execute} rows, the longest of {len(lengths)} episodes has {longest}"
+            )
+        ends = lengths.cumsum(0)
+        self.window = window
+        self.observe = {name: _rows(episodes, name, resolution).to(device) for name in observe}
+        self.action = torch.cat([_columns(_rows(episodes, name, None)) for name in act], dim=1).to(device)
+        self.weight = torch.ones(int(ends[-1])) if weight is None else torch.from_numpy(np.concatenate(weight)).float()
+        self.weight = self.weight.to(device)
+        self.start = (ends - lengths).repeat_interleave(lengths).to(device)
+        self.end = ends.repeat_interleave(lengths).to(device)
+        rows = torch.arange(int(ends[-1]), device=device)
+        self.now = rows[rows + window.execute <= self.end]
+        self._past = torch.arange(1 - window.history, 1, device=device)
+        self._future = torch.arange(window.horizon, device=device)
+
+    def __len__(self) -> int:
+        return len(self.now)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the rows take [B]."""
+        return sum(rows.nbytes for rows in [*self.observe.values(), self.action])
+
+    def batch(self, index: Tensor) -> Batch:
+        """The windows of the given numbers (B,)."""
+        now = self.now[index.to(self.now.device), None]  # (B, 1)
+        past = torch.maximum(now + self._past, self.start[now])  # (B, history)
+        future = now + self._future  # (B, horizon)
+        last = self.end[now] - 1
+        valid = future <= last
+        future = torch.minimum(future, last)
+        observe = {name: rows[past] for name, rows in self.observe.items()}
+        return Batch(observe, self.action[future], valid, self.weight[future])
+
+
+class Order:
+    """Which windows make the batch of a step: a new permutation each epoch, drawn from (seed, epoch)."""
+
+    def __init__(self, count: int, batch: int, seed: int) -> None:
+        self.count = count
+        self.batch = min(batch, count)
+        self.seed = seed
+        self.batches = count // self.batch  # an epoch; the remainder comes in another epoch's permutation
+        self._epoch = -1
+        self._permutation = torch.empty(0, dtype=torch.long)
+
+    def __call__(self, step: int) -> Tensor:
+        """Numbers of the windows of this step (batch,)."""
+        epoch, position = divmod(step, self.batches)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._permutation = torch.randperm(self.count, generator=generator)
+            self._epoch = epoch
+        return self._permutation[position * self.batch : (position + 1) * self.batch]
+
+
+def fingerprint(episode: Episode, names: Sequence[str]) -> str:
+    """A hash of the numbers that training reads of an episode, pictures apart: says what a policy was trained on."""
+    digest = hashlib.blake2b(digest_size=12)
+    for name in names:
+        if not name.startswith(IMAGE):
+            digest.update(np.ascontiguousarray(episode[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _rows(episodes: Sequence[Episode], name: str, resolution: tuple[int, int] | None) -> Tensor:
+    """One field of all episodes, (N, *shape): bytes for pictures, float32 for the rest."""
+    parts = []
+    for episode in episodes:
+        values = episode[name]
+        if name.startswith(IMAGE):
+            if resolution is not None:
+                values = np.stack([shrink(image, resolution) for image in values])
+        elif not np.isfinite(values).all():
+            row = int(np.nonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))[0][0])
+            raise StoreError(f"episode {episode.id}, row {row}: {name} is not finite; see `robot-stack data check`")
+        else:
+            values = values.astype(np.float32)
+        parts.append(torch.from_numpy(np.ascontiguousarray(values)))
+    return torch.cat(parts)
+
+
+def _columns(rows: Tensor) -> Tensor:
+    return rows.reshape(len(rows), -1)
