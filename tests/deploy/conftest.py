@@ -103,36 +103,24 @@ def until(condition: Callable[[], Any], limit: float = 5.0) -> Any:
 
 
 class Browser:
-    """One page in a real headless Chromium, driven over its DevTools protocol."""
+    """A real headless Chromium with one page, driven over its DevTools protocol."""
 
-    def __init__(self, folder: Path, url: str, size: tuple[int, int] = (1440, 900)) -> None:
-        program = shutil.which("chromium") or shutil.which("google-chrome")
-        if program is None:
-            pytest.skip("needs a Chromium: apt-get install chromium")
-        switches = (
-            "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-            "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-port=0"
-        )
-        profile = folder / "chromium"
-        self.process = subprocess.Popen(
-            [program, *switches.split(), f"--user-data-dir={profile}", "--window-size=%d,%d" % size, "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        address = profile / "DevToolsActivePort"
-        port = until(lambda: address.exists() and address.read_text().split("\n")[0], 30.0)
-        pages = until(lambda: [t for t in httpx.get(f"http://127.0.0.1:{port}/json").json() if t["type"] == "page"])
-        self.socket: ClientConnection = connect(pages[0]["webSocketDebuggerUrl"], max_size=None)
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
         self._number = 0
+
+    def open(self, url: str) -> None:
+        """Show a page, and wait until it is there."""
+        self.call("Emulation.clearDeviceMetricsOverride")
         self.call("Page.enable")
         self.call("Page.navigate", url=url)
-        until(lambda: self.run("document.readyState") == "complete")
+        until(lambda: self.run("location.href + document.readyState") == f"{url}/complete")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the DevTools protocol; its result."""
         self._number += 1
-        self.socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        while (answer := json.loads(self.socket.recv(timeout=10.0))).get("id") != self._number:
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while (answer := json.loads(self._socket.recv(timeout=10.0))).get("id") != self._number:
             pass
         assert "error" not in answer, answer
         result: dict[str, Any] = answer["result"]
@@ -143,6 +131,7 @@ class Browser:
         return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def text(self, element: str) -> str:
+        """What an element says."""
         return str(self.run(f"document.getElementById({element!r}).textContent"))
 
     def key(self, kind: str, code: str, key: str) -> None:
@@ -151,19 +140,42 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """A real click of the mouse in the middle of an element."""
-        box = self.run(f"(() => {{ const b = document.querySelector({selector!r}).getBoundingClientRect(); "
-                       "return [b.x + b.width / 2, b.y + b.height / 2]; })()")
+        x, y = self.run(
+            f"(() => {{ const box = document.querySelector({selector!r}).getBoundingClientRect(); "
+            "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+        )
         for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def close(self) -> None:
-        self.socket.close()
-        self.process.terminate()
-        self.process.wait(10.0)
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs a Chromium: apt-get install chromium")
+    profile = tmp_path_factory.mktemp("chromium")
+    switches = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --hide-scrollbars --window-size=1440,900 --remote-debugging-port=0"
+    )
+    process = subprocess.Popen(
+        [program, *switches.split(), f"--user-data-dir={profile}", "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = profile / "DevToolsActivePort"
+        port = until(lambda: address.exists() and address.read_text().partition("\n")[0], 30.0)
+        targets = httpx.get(f"http://127.0.0.1:{port}/json").json()
+        page = next(target for target in targets if target["type"] == "page")
+        with connect(page["webSocketDebuggerUrl"], max_size=None) as socket:
+            yield Browser(socket)
+    finally:
+        process.terminate()
+        process.wait(10.0)
 
 
 @pytest.fixture
-def page(desk: Desk, tmp_path: Path) -> Iterator[Browser]:
-    browser = Browser(tmp_path, desk.url)
-    yield browser
-    browser.close()
+def page(desk: Desk, browser: Browser) -> Browser:
+    browser.open(desk.url)
+    return browser
