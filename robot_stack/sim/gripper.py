@@ -1,5 +1,6 @@
 """How the modelled grippers open and close: between the fingers' distance in metres and the model's own numbers."""
 
+from math import dist
 from typing import Protocol
 
 import mujoco
@@ -48,7 +49,7 @@ class Robotiq2F85:
 
     def opening(self, model: mujoco.MjModel, data: mujoco.MjData) -> float:
         left, right = (data.geom(pad).xpos for pad in self.pads)
-        return max(0.0, float(np.linalg.norm(left - right)) - self.thickness)
+        return max(0.0, dist(left, right) - self.thickness)
 
 
 class FrankaHand:

@@ -1,12 +1,8 @@
-"""The simulated world: the robot on its table, the task's objects, the cameras; and the same as a real-time server."""
-
-from collections.abc import Callable
+"""The simulated world: the robot on its table, the task's objects, the cameras."""
 
 import mujoco
 import numpy as np
 
-from robot_stack.bus import Bus
-from robot_stack.clock import Rate, now
 from robot_stack.robots import TCP
 from robot_stack.robots import robot as find_robot
 from robot_stack.sim import station
@@ -14,18 +10,15 @@ from robot_stack.sim.gripper import GRIPPERS
 from robot_stack.sim.renderer import Renderer
 from robot_stack.sim.scene import TIMESTEP, load
 from robot_stack.sim.tasks import task as find_task
-from robot_stack.spec import Field, Record, Spec
-from robot_stack.station import EPISODE, POSE, Topic
+from robot_stack.spec import Record
 from robot_stack.types import Array, ArmState, GripperState, Image
 
 DWELL = 0.3
 """The task must stay solved for this long to count as success [s]."""
 VERDICT_STEPS = 10
-"""Physics steps between two looks at whether the task is solved, and between two messages about the world."""
+"""Physics steps between two looks at whether the task is solved."""
 SCENE = int(mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT)
 """The part of MuJoCo's state that a picture shows."""
-CATCH_UP = 0.1
-"""A server that falls further behind than this lets the time go [s]."""
 
 
 class World:
@@ -42,11 +35,13 @@ class World:
         self.data = mujoco.MjData(self.model)
         self._gripper = GRIPPERS[robot]
         self._grip = self.model.actuator(self._gripper.actuator).id
-        self._tcp = self.model.site(TCP).id
+        tcp = self.model.site(TCP).id
+        self._position, self._matrix = self.data.site_xpos[tcp], self.data.site_xmat[tcp]  # views of MuJoCo's own memory
+        self._quaternion = np.zeros(4)
         self._joints = slice(0, len(self.robot.joints))
         first = self.model.body(self._gripper.base).id
         root = self.model.body_rootid[first]
-        self._hand = [b for b in range(first, self.model.nbody) if self.model.body_rootid[b] == root]
+        self._hand = slice(first, 1 + int(np.flatnonzero(self.model.body_rootid == root)[-1]))
         self._root = root
         self._bodies = {name: self.model.body(name).id for name in self.task.objects}
         self._renderers: dict[str, Renderer] = {}
@@ -126,6 +121,12 @@ class World:
             self._renderers[camera] = Renderer(self.model, camera, *self.station.cameras[camera])
         return self._renderers[camera].render(self.data)
 
+    def close(self) -> None:
+        """Give back what drawing needed."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
     def _home(self) -> None:
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._joints] = self.robot.home
@@ -146,13 +147,14 @@ class World:
         return np.concatenate([self.data.xpos[body], self.data.xquat[body][[1, 2, 3, 0]]])
 
     def _pose(self) -> Array:
-        quaternion = np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, self.data.site_xmat[self._tcp])
-        return np.concatenate([self.data.site_xpos[self._tcp], quaternion[[1, 2, 3, 0]]])
+        mujoco.mju_mat2Quat(self._quaternion, self._matrix)
+        w, *xyz = self._quaternion.tolist()
+        return np.array([*self._position.tolist(), *xyz, w])
 
     def _wrench(self) -> Array:
         """What touches the gripper, as force and torque (6,) at the TCP: inside, equal and opposite forces cancel."""
         mujoco.mj_rnePostConstraint(self.model, self.data)
         total = self.data.cfrc_ext[self._hand].sum(axis=0)  # torque, force, about the robot's centre of mass
-        lever = self.data.subtree_com[self._root] - self.data.site_xpos[self._tcp]
-        return np.concatenate([total[3:], total[:3] + np.cross(lever, total[3:])])
+        x, y, z = (self.data.subtree_com[self._root] - self._position).tolist()
+        a, b, c, fx, fy, fz = total.tolist()
+        return np.array([fx, fy, fz, a + y * fz - z * fy, b + z * fx - x * fz, c + x * fy - y * fx])

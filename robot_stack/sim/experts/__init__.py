@@ -11,6 +11,7 @@ from importlib import import_module
 import numpy as np
 
 from robot_stack.pose import distance, interpolate
+from robot_stack.robots import robot as find_robot
 from robot_stack.sim.tasks import heading, task, wrapped
 from robot_stack.types import Array
 
@@ -26,26 +27,29 @@ MISS = 0.05
 class Expert(ABC):
     """One person, for one attempt at a task.
 
-    seed: who it is and how this attempt goes: pace, habits, slips. The first answer of `act` is where the tool is, so
-    that whoever takes over does so without a jump.
+    widest: how far the fingers open [m]. seed: who it is and how this attempt goes: pace, habits, slips.
     """
 
-    def __init__(self, opening: float, seed: int) -> None:
+    def __init__(self, widest: float, seed: int) -> None:
         self.random = np.random.default_rng([seed, 0x0E])
-        self.widest = opening
+        self.widest = widest
         self.pace = float(self.random.uniform(0.85, 1.25))
         self._script: Script | None = None
         self._tremor = np.zeros((2, 3))
         self._motion = 0.0
 
+    def begin(self, now: float, target: Array, grip: float) -> None:
+        """Take over at `now` [s] where the tool is sent (7,) and the fingers are asked to be [m]: nothing jumps."""
+        self.now, self.target, self.grip = now, target.copy(), grip
+        self._script = self.script()
+
     def act(self, now: float, pose: Array, opening: float, objects: dict[str, Array]) -> tuple[Array, float]:
         """Where the tool should be now: base_from_tcp (7,) and opening [m], given what a person sees."""
-        elapsed = now - self.now if self._script else 0.0
-        self.now, self.pose, self.opening, self.objects = now, pose, opening, objects
         if self._script is None:
-            self.target, self.grip = pose.copy(), opening
-            self._script = self.script()
-        next(self._script, None)
+            self.begin(now, pose, opening)
+        elapsed = now - self.now
+        self.now, self.pose, self.opening, self.objects = now, pose, opening, objects
+        next(self._script)
         return self._trembling(elapsed), self.grip
 
     @abstractmethod
@@ -113,10 +117,10 @@ class Expert(ABC):
         self._tremor[1] += rate * (self._tremor[0] - self._tremor[1])
 
 
-def expert(robot_opening: float, name: str, seed: int) -> Expert:
-    """The expert for the task of that name. robot_opening: how far the fingers open [m]."""
+def expert(robot: str, name: str, seed: int) -> Expert:
+    """The expert for the task of that name on that robot."""
     found: type[Expert] = import_module(f"robot_stack.sim.experts.{task(name).name}").EXPERT
-    return found(robot_opening, seed)
+    return found(find_robot(robot).opening, seed)
 
 
 def above(x: float, y: float, z: float, yaw: float) -> Array:
