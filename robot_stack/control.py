@@ -19,6 +19,8 @@ from robot_stack.types import ArmState, Array, DeviceError, GripperState, Mode, 
 SLOWEST = 0.02
 """Smallest speed override: UR controllers answer slower ones with a protective stop."""
 
+MODES = tuple(int(mode) for mode in Mode)
+
 AT_HOME_POSE = (0.002, 0.02)
 """This near the home pose [m, rad] the way home changes from a straight line of the TCP to one of the joints."""
 
@@ -104,7 +106,8 @@ class Controller:
             self._state = state
 
     def _resets(self, request: Record) -> bool:
-        return bool(request["reset"] and request["mode"] == Mode.HOLD and request["time"] > self._stopped_at)
+        asked = bool(request["reset"]) and int(request["mode"]) == Mode.HOLD
+        return asked and float(request["time"]) > self._stopped_at
 
     def _stop(self, now: float, reason: str) -> None:
         if not self.stopped:
@@ -112,16 +115,17 @@ class Controller:
 
     def _obey(self, now: float, request: Record | None) -> tuple[Mode, str]:
         """The mode that the parent asks for, or another and why."""
-        if request is not None and request["mode"] == Mode.STOP:
+        if request is None:
+            return (Mode.STOP, self.stopped) if self.stopped else (Mode.HOLD, "no request yet")
+        mode = int(request["mode"])
+        if mode == Mode.STOP:
             self._stop(now, "stop requested")
         if self.stopped:
             return Mode.STOP, self.stopped
-        if request is None:
-            return Mode.HOLD, "no request yet"
         age = now - float(request["time"])
         if not abs(age) <= self.limits.request_age:
             return Mode.HOLD, f"parent silent for {age:.2f} s, limit {self.limits.request_age:.2f} s"
-        return (Mode(int(request["mode"])), "") if request["mode"] <= max(Mode) else (Mode.HOLD, "unknown mode")
+        return (Mode(mode), "") if mode in MODES else (Mode.HOLD, f"mode {mode} is none of {MODES}")
 
     # --- who ----------------------------------------------------------------------------------------------------------
 
@@ -135,7 +139,7 @@ class Controller:
         if mode != Mode.RUN:
             return Source.NOBODY, None, ""
         why = ""
-        if operator is not None and operator["engaged"]:
+        if operator is not None and bool(operator["engaged"]):
             age = now - float(operator["time"])
             if abs(age) <= self.limits.operator_age:
                 return Source.OPERATOR, _asked(operator), ""
@@ -143,7 +147,7 @@ class Controller:
         missing = self._missing(now, chunk, proposal) if self.autonomy else "operator not engaged"
         if missing or chunk is None:
             return Source.NOBODY, None, why or missing
-        return Source.SCRIPT if chunk["source"] == Source.SCRIPT else Source.POLICY, proposal, why
+        return Source.SCRIPT if int(chunk["source"]) == Source.SCRIPT else Source.POLICY, proposal, why
 
     def _missing(self, now: float, chunk: Record | None, proposal: Target | None) -> str:
         """Why the chunk cannot be flown, empty when it can."""

@@ -7,6 +7,7 @@ trusts neither the arm nor the rest of this file: it names what is wrong, and th
 """
 
 from dataclasses import dataclass
+from math import isfinite, sqrt
 
 import numpy as np
 
@@ -74,6 +75,7 @@ class Safety:
         self._kinematics = kinematics
         self._low, self._high = np.array(limits.box_min), np.array(limits.box_max)
         self._pose_low, self._pose_high = self._low + limits.margin, self._high - limits.margin
+        self._stop_low, self._stop_high = self._low + 0.5 * limits.margin, self._high - 0.5 * limits.margin
         self._q_low, self._q_high = self.robot.lower + JOINT_MARGIN, self.robot.upper - JOINT_MARGIN
         self._reach = self.robot.velocity * 1.5
         self._last: ArmState | None = None
@@ -96,10 +98,10 @@ class Safety:
                 f"a target of kind {target.kind}, expected {TargetKind.POSE:d} (pose) or {TargetKind.JOINTS:d} (joints)"
             )
         asked = target.pose if target.kind == TargetKind.POSE else target.q
-        if not (np.isfinite(asked).all() and np.isfinite(target.grip)):
+        if not (isfinite(asked.dot(asked)) and isfinite(target.grip)):
             return f"a target that is not finite: {asked.round(3)}, grip {target.grip:.3f}"
         if target.kind == TargetKind.POSE:
-            length = float(np.sqrt(asked[3:].dot(asked[3:])))
+            length = sqrt(asked[3:].dot(asked[3:]))
             if abs(length - 1.0) > UNIT:
                 return f"a quaternion of length {length:.3f}, expected 1"
         return ""
@@ -146,8 +148,8 @@ class Safety:
         twist = jacobian.dot(way)
         line, turn = twist[:3], twist[3:]
         return max(
-            float(np.sqrt(line.dot(line))) / self.limits.tcp_speed,
-            float(np.sqrt(turn.dot(turn))) / self.limits.tcp_rotation,
+            sqrt(line.dot(line)) / self.limits.tcp_speed,
+            sqrt(turn.dot(turn)) / self.limits.tcp_rotation,
             float((np.abs(way) / self.velocity).max()),
         )
 
@@ -182,16 +184,17 @@ class Safety:
         )
 
     def _joints_too_fast(self, velocities: Array) -> str:
-        fastest = np.abs(velocities).max(axis=0)
-        joint = int((fastest - self.velocity).argmax())
-        if fastest[joint] <= self.velocity[joint]:
+        excess = np.abs(velocities) - self.velocity
+        if excess.max() <= 0.0:
             return ""
-        return f"{self.robot.joints[joint]}: {fastest[joint]:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
+        joint = int(excess.max(axis=0).argmax())
+        fastest = float(np.abs(velocities[:, joint]).max())
+        return f"{self.robot.joints[joint]}: {fastest:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
 
     def _tcp_too_fast(self, twists: Array, speed: float) -> str:
-        squares = twists * twists
-        fastest = float(np.sqrt(squares[:, :3].sum(axis=1).max()))
-        turning = float(np.sqrt(squares[:, 3:].sum(axis=1).max()))
+        rows = twists.tolist()
+        fastest = sqrt(max(x * x + y * y + z * z for x, y, z, _, _, _ in rows))
+        turning = sqrt(max(x * x + y * y + z * z for _, _, _, x, y, z in rows))
         if fastest > BARRIER * speed * self.limits.tcp_speed:
             return f"TCP speed: {fastest:.3f} m/s ahead, limit {speed * self.limits.tcp_speed:.3f} m/s"
         if turning > BARRIER * speed * self.limits.tcp_rotation:
@@ -202,14 +205,11 @@ class Safety:
         """Joints that would come to rest beyond a limit, and further out than they are."""
         beyond = np.maximum(self.robot.lower - q, q - self.robot.upper)
         joint = int(beyond.argmax())
-        if beyond[joint] <= 0.0:
+        here = max(self.robot.lower[joint] - now[joint], now[joint] - self.robot.upper[joint])
+        if beyond[joint] <= max(0.0, here):
             return ""
-        if beyond[joint] <= max(self.robot.lower[joint] - now[joint], now[joint] - self.robot.upper[joint]):
-            return ""
-        return f"{self.robot.joints[joint]}: {q[joint]:.3f} rad ahead, limit {self._nearest(joint, q):.3f} rad"
-
-    def _nearest(self, joint: int, q: Array) -> float:
-        return float(np.clip(q[joint], self.robot.lower[joint], self.robot.upper[joint]))
+        limit = self.robot.lower[joint] if q[joint] < self.robot.lower[joint] else self.robot.upper[joint]
+        return f"{self.robot.joints[joint]}: {q[joint]:.3f} rad ahead, limit {limit:.3f} rad"
 
     def _out_of_box(self, now: Array, q: Array) -> str:
         """A TCP that would leave the box, less half the margin for the curve on the way, further than it is out."""
@@ -218,12 +218,11 @@ class Safety:
         axis = int(outside.argmax())
         if outside[axis] <= 0.0 or outside[axis] <= self._outside(self._kinematics.position(now))[axis]:
             return ""
-        limit = self._low[axis] if point[axis] < self._low[axis] + self.limits.margin else self._high[axis]
+        limit = self._low[axis] if point[axis] < self._stop_low[axis] else self._high[axis]
         return f"box: {AXES[axis]} {point[axis]:.3f} m ahead, limit {limit:.3f} m"
 
     def _outside(self, point: Array) -> Array:
-        half = 0.5 * self.limits.margin
-        outside: Array = np.maximum(self._low + half - point, point - self._high + half)
+        outside: Array = np.maximum(self._stop_low - point, point - self._stop_high)
         return outside
 
     # --- what is measured ---------------------------------------------------------------------------------------------
@@ -242,7 +241,7 @@ class Safety:
         ):
             if value.shape != (size,):
                 return f"arm: {name} has shape {value.shape}, expected ({size},)"
-            if not np.isfinite(value).all():
+            if not isfinite(value.dot(value)):
                 return f"arm: {name} is not finite: {value.round(3)}"
         return ""
 
