@@ -113,7 +113,8 @@ class JournalWriter:
             while written < len(content):
                 written += self._file.write(content[written:])
         except OSError as error:
-            os.ftruncate(self._file.fileno(), self._size)
+            self._file.truncate(self._size)
+            self._file.seek(self._size)
             raise StoreError(
                 f"cannot record to {self._file.name}: {error.strerror}; all rows before are safe"
             ) from error

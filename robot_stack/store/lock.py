@@ -28,6 +28,8 @@ class WriterLock:
             raise StoreError(
                 f"{writing.parent} is being written by process {holder}: one writer a store; wait for it or end it"
             ) from error
+        for left in writing.glob("*.partial"):  # of a writer killed while it noted something
+            left.unlink()
         self._note(pid=os.getpid())
 
     def next_number(self, at_least: int) -> int:
