@@ -70,6 +70,7 @@ class Worker:
         self.name = name
         self.log = log
         self._process = process
+        self._asked = False
 
     @property
     def pid(self) -> int:
@@ -79,7 +80,8 @@ class Worker:
     @property
     def exitcode(self) -> int | None:
         """None while it runs; 0 after a clean end, 1 after an error (see `log_tail`), -N when signal N killed it."""
-        return self._process.poll()
+        code = self._process.poll()
+        return 0 if self._asked and code == -signal.SIGTERM else code  # asked before it had begun: nothing to clean up
 
     @property
     def alive(self) -> bool:
@@ -89,6 +91,7 @@ class Worker:
     def ask_to_stop(self) -> None:
         """Tell it to end and return at once: to stop several, ask all, then `stop` each."""
         if self.alive:
+            self._asked = True
             self._process.terminate()
 
     def stop(self, timeout: float = 3.0) -> int:
@@ -98,9 +101,12 @@ class Worker:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        return self._process.wait()
+        code = self.exitcode
+        assert code is not None
+        return code
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

@@ -95,6 +95,13 @@ def test_several_workers_end_together_when_all_are_asked_first(session: str, sta
     assert [worker.stop() for worker in workers] == [0, 0]
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3])
+def test_a_worker_told_to_end_while_it_starts_ends_cleanly(start: Callable[..., Worker], delay: float) -> None:
+    worker = start("turn")
+    time.sleep(delay)
+    assert worker.stop() == 0
+
+
 def test_ctrl_c_reaches_the_parent_only(session: str, start: Callable[..., Worker]) -> None:
     worker = start("turn")
     wait_until_ready(session, "turn")

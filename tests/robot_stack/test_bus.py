@@ -265,6 +265,20 @@ def test_processes_killed_at_any_moment_leave_nothing_that_breaks_the_next_start
         assert numbers(subscriber.history()) == [1]
 
 
+def test_a_new_layout_is_welcome_once_those_who_held_the_old_one_were_killed(session: str) -> None:
+    with SharedBus(session) as bus:
+        subscriber = bus.subscriber(GRIPPER)
+        sender = start_sender(session)
+        wait_for(lambda: subscriber.latest() is not None)
+    sender.kill()
+    sender.wait()
+    changed = Topic("gripper", Spec([*GRIPPER.spec, Field("force", unit="N")]), GRIPPER.depth)
+    with SharedBus(session) as bus:
+        subscriber = bus.subscriber(changed)
+        bus.publisher(changed).send(changed.spec.record(force=3.0))
+        assert [float(record["force"]) for record in subscriber.history()] == [3.0]
+
+
 def test_cleaning_reclaims_the_killed_and_spares_the_living(
     session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
