@@ -85,6 +85,7 @@ class PushT:
         self.station = PushTStation(bool(cameras))
         self.row, self.rate = self.station.row, self.station.rate
         self._env = PushTEnv(obs_type="state")
+        self.score, self.success = 0.0, False
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -131,7 +132,8 @@ class PushT:
         return self.success or self._steps >= LIMIT
 
     def _begin(self) -> None:
-        self._steps, self.score, self.success = 0, 0.0, False
+        self._steps = 0
+        self.score, self.success = 0.0, False
         self._rows: deque[Record] = deque(maxlen=CHUNK_STEPS)
         self._observe()
 

@@ -12,15 +12,16 @@ LOW, HIGH = 0.026, THICK + 0.045
 """Height of the tool while it pushes and while it travels over the block [m]."""
 REACHABLE = np.array([0.24, -0.36]), np.array([0.72, 0.36])
 """Least and largest x, y of the tool [m]."""
+GAP, OVERSHOOT = 0.015, 0.02
+"""A push begins this far from the block, and may go on this much longer than planned [m]."""
 MARKED = np.array([*MARK[:2], heading(MARK)])
 
 
 class PushExpert(Expert):
-    """Pushes with closed fingers, looks where the block went, chooses the next push. Cautious people do less at a time."""
+    """Pushes with closed fingers, looks where the block went, chooses the next push."""
 
     def script(self) -> Script:
         self.grip = 0.0
-        boldness = self.random.uniform(0.75, 1.0)
         yield from self._rise()
         while True:
             push = plan(self._block(), MARKED, REACHABLE)
@@ -29,25 +30,23 @@ class PushExpert(Expert):
                 continue
             if self.random.random() < 0.3:
                 yield from self.pause(0.1, 0.5)
-            yield from self._push(push, boldness)
+            yield from self._push(push)
 
     def remaining(self, pose: Array, opening: float, objects: dict[str, Array]) -> float:
         block = objects["block"]
         return float(cost(_flat(block) - MARKED)) + 0.05 * float(np.linalg.norm(block[:2] - pose[:2]))
 
-    def _push(self, push: Push, boldness: float) -> Script:
-        yield from self.reach(lambda: self._beside(push, 0.015, HIGH), 0.18)
-        yield from self.reach(lambda: self._beside(push, 0.015, LOW), 0.12, 0.25)
-        length = max(0.010, push.length * boldness)
-        start = self.target
-        end = start.copy()
-        end[:2] += push.direction * (length + 0.015)
-        best = np.inf
-        for _ in self.reach(lambda: end, 0.07, 0.3):
-            badness = float(cost(self._block() - MARKED))
-            if badness > best + 0.006:
-                break
-            best = min(best, badness) if length < 0.04 else np.inf
+    def _push(self, push: Push) -> Script:
+        yield from self.reach(lambda: self._beside(push, GAP, HIGH), 0.18)
+        yield from self.reach(lambda: self._beside(push, GAP, LOW), 0.12, 0.25)
+        goal = self.target.copy()
+        goal[:2] += push.direction * (push.length + GAP + OVERSHOOT)
+        nearest = np.inf
+        for _ in self.reach(lambda: goal, 0.07, 0.3):
+            missing = float(cost(self._block() - push.end))
+            if missing > nearest + 0.002:
+                break  # it was there, or goes elsewhere
+            nearest = min(nearest, missing)
             yield
         yield from self._retreat(push)
 

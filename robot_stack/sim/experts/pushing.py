@@ -14,28 +14,31 @@ from robot_stack.types import Array
 
 TOOL = 0.016
 """Radius of the closed fingers, seen from above [m]."""
-ARM = 0.065
+ARM = 0.075
 """c: how far from its centre the block's friction acts, on average [m]."""
 FRICTION = 0.6
 """Of fingers on the block."""
-STRIDE, STRIDES = 0.008, 20
+STRIDE, STRIDES = 0.010, 16
 """A push is looked at after every stride [m], this many."""
 TURN = 0.06
 """A radian of heading error counts like this many metres."""
 EFFORT = 0.006
 """One more push must be worth at least this improvement [m]."""
-SPACING, MARGIN = 0.010, 0.008
+BREADTH, LOOKS = 16, np.array([2, 5, 9, 14])
+"""So many first pushes are looked at together with a second one, after each of these strides."""
+SPACING, MARGIN = 0.012, 0.008
 """Of the points where the block may be pushed, and how far they keep from its corners [m]."""
 
 
 class Push(NamedTuple):
     """point, normal: where on the block, and out of it, in its frame (2,). direction: of the push, in the base frame (2,).
-    length [m]: from contact."""
+    length: from contact [m]. end: where the block should come to rest, x, y, yaw (3,)."""
 
     point: Array
     normal: Array
     direction: Array
     length: float
+    end: Array
 
 
 def cost(error: Array) -> Array:
@@ -47,21 +50,24 @@ def cost(error: Array) -> Array:
 def plan(block: Array, mark: Array, reachable: tuple[Array, Array]) -> Push | None:
     """The push to do first of the best one or two. block, mark: x, y, yaw (3,). reachable: least and largest x, y."""
     paths = _paths(block[None])[0]  # (candidates, strides, 3)
-    costs = cost(paths - mark) + EFFORT
-    costs[~_within(block, reachable)] = np.inf
-    best, choice = np.inf, (0, 0)
-    for candidate in np.argsort(np.nanmin(costs, axis=1))[:40]:
-        ends = paths[candidate, :: STRIDES // 5]
-        second = np.nanmin(cost(_paths(ends) - mark), axis=(1, 2)) + 2 * EFFORT
-        for total, stride in ((costs[candidate].min(), int(costs[candidate].argmin())),
-                              (second.min(), int(second.argmin()) * (STRIDES // 5))):  # fmt: skip
-            if np.isfinite(costs[candidate, stride]) and total < best:
-                best, choice = total, (int(candidate), stride)
-    if best > cost(block - mark):
+    once = _badness(paths - mark) + EFFORT
+    once[~_within(block, reachable)] = np.inf
+    promising = np.argsort(once.min(axis=1))[:BREADTH]
+    ends = paths[promising[:, None], LOOKS]  # (promising, looks, 3)
+    twice = _badness(_paths(ends.reshape(-1, 3)) - mark).min(axis=(1, 2)).reshape(ends.shape[:2]) + 2 * EFFORT
+    best = once.copy()
+    best[promising[:, None], LOOKS] = np.minimum(once[promising[:, None], LOOKS], twice)
+    best[~np.isfinite(once)] = np.inf
+    candidate, stride = np.unravel_index(int(best.argmin()), best.shape)
+    if best[candidate, stride] > cost(block - mark):
         return None
-    candidate, stride = choice
     direction = _rotation(block[2]) @ DIRECTIONS[candidate]
-    return Push(POINTS[candidate], NORMALS[candidate], direction, (stride + 1) * STRIDE)
+    length = float(stride + 1) * STRIDE
+    return Push(POINTS[candidate], NORMALS[candidate], direction, length, paths[candidate, stride])
+
+
+def _badness(error: Array) -> Array:
+    return np.nan_to_num(cost(error), nan=np.inf)
 
 
 def _paths(blocks: Array) -> Array:
