@@ -1,6 +1,7 @@
 """The command line: `robot-stack VERB key=value ...`. Imports nothing heavy before a verb runs."""
 
 import os
+import signal
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -88,6 +89,7 @@ def _run(arguments: list[str]) -> int:
 def _call(name: str, overrides: list[str]) -> int:
     from robot_stack.configuration import compose
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be asked to end is an interrupt: verbs clean up
     config = compose(CONFIGS, name, overrides)
     module, function = VERBS[name].target.split(":")
     return int(getattr(import_module(module), function)(config) or 0)
@@ -144,3 +146,7 @@ def _group(folder: Path) -> str:
     if not folder.is_dir():
         return ""
     return f"{folder.name} = {' | '.join(sorted(file.stem for file in folder.glob('*.yaml')))}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -19,7 +19,7 @@ def run(config: Any) -> int:
     """Print the findings; 1 if something is missing without which nothing works."""
     findings = examine(config.host, config.port, config.store)
     console = Console(highlight=False)
-    console.print(_table(findings))
+    console.print(table(findings))
     console.print(_verdict(findings))
     return int(any(finding.level is Level.FAIL for finding in findings))
 
@@ -48,7 +48,8 @@ def examine(host: str, port: int, store: str) -> list[Finding]:
         return [future.result() for future in [pool.submit(check) for check in checks]]
 
 
-def _table(findings: list[Finding]) -> Table:
+def table(findings: list[Finding]) -> Table:
+    """One row a finding; what is not well says what it costs and what to do."""
     table = Table.grid(padding=(0, 2))
     for finding in findings:
         advice = [f"[dim]costs:[/] {finding.cost}", f"[dim]do:[/]    {finding.remedy}"] * (
