@@ -66,7 +66,7 @@ def write_group(path: Path, attributes: dict[str, Any]) -> None:
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """Attributes of the group or array in a folder; StoreError unless it is one."""
-    attributes: dict[str, Any] = _metadata(path).get("attributes", {})
+    attributes: dict[str, Any] = read_metadata(path).get("attributes", {})
     return attributes
 
 
@@ -127,14 +127,9 @@ class FrameFile:
             os.fsync(shard.fileno())
 
 
-def length(path: Path) -> int:
-    """Rows of the array in a folder."""
-    return int(_metadata(path)["shape"][0])
-
-
 def read(path: Path, start: int = 0, stop: int | None = None) -> NDArray[Any]:
     """Rows start..stop of the array in a folder (stop - start, *shape); all by default."""
-    metadata = _metadata(path)
+    metadata = read_metadata(path)
     rows, *shape = metadata["shape"]
     start, stop, _ = slice(start, stop).indices(rows)
     per_file = metadata["chunk_grid"]["configuration"]["chunk_shape"][0]
@@ -165,7 +160,8 @@ def _read_shard(path: Path, per_shard: int, first: int, out: NDArray[Any]) -> No
             decode_into(file.read(size), frame)
 
 
-def _metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The zarr.json of the group or array in a folder; StoreError unless there is a whole one."""
     try:
         metadata: dict[str, Any] = json.loads((path / "zarr.json").read_text())
     except FileNotFoundError as error:

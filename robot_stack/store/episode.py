@@ -1,6 +1,7 @@
 """Reading one committed episode."""
 
 import hashlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,14 @@ class Episode:
     def digest(self, name: str) -> str:
         """SHA-256 of a field's bytes as they are on disk now; compare with the attribute `sha256` of its array."""
         sha = hashlib.sha256()
-        block = max(1, _BLOCK_BYTES // arrays.row_bytes(self.spec[name]))
-        for start in range(0, len(self), block):
-            sha.update(np.ascontiguousarray(self.read(name, start, start + block)))
+        for rows in self.blocks(name):
+            sha.update(np.ascontiguousarray(rows))
         return sha.hexdigest()
+
+    def blocks(self, name: str) -> Iterator[NDArray[Any]]:
+        """A field's rows in order, a block (n, *shape) of bounded size at a time."""
+        size = max(1, _BLOCK_BYTES // arrays.row_bytes(self.spec[name]))
+        return (self.read(name, start, start + size) for start in range(0, len(self), size))
 
 
 def content_hash(spec: Spec, digests: dict[str, str]) -> str:

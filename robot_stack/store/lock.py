@@ -47,3 +47,15 @@ class WriterLock:
 
     def _note(self, **notes: int) -> None:
         arrays.write_group(self._writing, self._notes() | notes)
+
+
+def is_locked(writing: Path) -> bool:
+    """Whether some process is writing now."""
+    descriptor = os.open(writing, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
