@@ -8,6 +8,7 @@ from typing import Any
 from hydra.utils import get_class, instantiate
 
 from robot_stack.robots import robot as find_robot
+from robot_stack.spec import Record
 from robot_stack.station import Station
 from robot_stack.types import ConfigError
 
@@ -19,7 +20,7 @@ def station(config: Mapping[str, Any]) -> Station:
     if cell["world"] is not None:
         from robot_stack import sim  # MuJoCo is not loaded for a real robot
 
-        return sim.station(cell["name"], config["task"], cameras, config["rate"])
+        return sim.station(cell["name"], config["task"]["name"], cameras, config["rate"])
     return Station(cell["name"], len(find_robot(cell["name"]).joints), cameras, config["rate"])
 
 
@@ -32,6 +33,11 @@ def from_json(values: Mapping[str, Any]) -> Station:
     """The inverse of `to_json`."""
     cameras = {name: (height, width) for name, (height, width) in values["cameras"].items()}
     return Station(**{**values, "cameras": cameras, "objects": tuple(values["objects"])})
+
+
+def no_chunk(station: Station, now: float) -> Record:
+    """A chunk that asks for nothing: what was asked before is over."""
+    return station.chunk.spec.record(time=now, observed=now)
 
 
 def driver(config: Mapping[str, Any], **given: Any) -> Any:
