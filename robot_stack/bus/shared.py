@@ -1,15 +1,4 @@
-"""Topics over shared memory: the newest record of each stream, in every process, without a broker.
-
-`SharedBus` joins processes through iceoryx2 (lock-free, zero-copy shared memory); `LocalBus` joins the parts of one
-process, for lockstep and tests. Both keep the same promises:
-
-- A subscriber that falls more than `topic.depth` records behind loses the oldest; a publisher never waits.
-- A subscriber that joins late finds the newest record of each living publisher, within `ADOPTION` seconds.
-- A topic has one layout. Opening it with another is a SpecError in the process that comes second.
-- Received records are read-only copies: they stay as they are for as long as they are kept.
-
-One thread at a time uses a publisher or a subscriber; threads that want the same topic take a subscriber each.
-"""
+"""Topics between processes, through iceoryx2 (https://iceoryx.io): lock-free queues in shared memory."""
 
 import ctypes
 import hashlib
@@ -17,14 +6,12 @@ import os
 import re
 import tempfile
 import threading
-from abc import ABC, abstractmethod
-from collections import deque
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any
 
 import iceoryx2 as iox2
 import numpy as np
 
+from robot_stack.bus.protocol import BusError, ClosesOnExit, Inbox, Publisher, Subscriber, layout_error
 from robot_stack.spec import Record
 from robot_stack.station import Topic
 from robot_stack.types import RobotStackError, SpecError
@@ -35,175 +22,6 @@ ADOPTION = 0.1
 MAX_PUBLISHERS = 4  # one by rule; a restarted one may overlap with the killed one whose place is not yet reclaimed
 MAX_SUBSCRIBERS = 16
 MAX_NODES = 32  # one a process
-
-
-class BusError(RobotStackError):
-    """A topic that could not be opened, or a bus used after it was closed."""
-
-
-class Publisher(Protocol):
-    """The sending end of a topic."""
-
-    def send(self, record: Record) -> None:
-        """Copy the record into the topic; never waits for a subscriber."""
-        ...
-
-    def close(self) -> None:
-        """Leave the topic; records already sent stay readable to those who received them."""
-        ...
-
-
-class Subscriber(Protocol):
-    """The receiving end of a topic."""
-
-    def latest(self) -> Record | None:
-        """The newest record ever received, None before the first."""
-        ...
-
-    def drain(self) -> list[Record]:
-        """All records that are new since the last call of any of these three, oldest first."""
-        ...
-
-    def history(self) -> list[Record]:
-        """The newest `keep` records ever received, oldest first."""
-        ...
-
-
-class Bus(Protocol):
-    """Where topics are found by name."""
-
-    def publisher(self, topic: Topic) -> Publisher:
-        """Join the topic as one who sends."""
-        ...
-
-    def subscriber(self, topic: Topic, keep: int = 1) -> Subscriber:
-        """Join the topic as one who receives. keep: how many of the newest records `history` remembers."""
-        ...
-
-    def close(self) -> None:
-        """Leave all topics."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class _ClosesOnExit(ABC):
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @abstractmethod
-    def close(self) -> None: ...
-
-
-class _Inbox(ABC):
-    """What every subscriber remembers, whatever brings the records."""
-
-    def __init__(self, keep: int) -> None:
-        self._kept: deque[Record] = deque(maxlen=keep)
-
-    def latest(self) -> Record | None:
-        self._catch_up()
-        return self._kept[-1] if self._kept else None
-
-    def drain(self) -> list[Record]:
-        new = self._receive()
-        self._kept.extend(new)
-        return new
-
-    def history(self) -> list[Record]:
-        self._catch_up()
-        return list(self._kept)
-
-    def _catch_up(self) -> None:
-        self._kept.extend(self._receive())
-
-    @abstractmethod
-    def _receive(self) -> list[Record]:
-        """All records that arrived since the last call, oldest first."""
-
-
-# --- one process -----------------------------------------------------------------------------------------------------
-
-
-class _LocalTopic:
-    def __init__(self, topic: Topic) -> None:
-        self.topic = topic
-        self.newest: Record | None = None
-        self.queues: list[deque[Record]] = []
-
-
-class _LocalPublisher:
-    def __init__(self, local: _LocalTopic) -> None:
-        self._local = local
-
-    def send(self, record: Record) -> None:
-        spec = self._local.topic.spec
-        if record.dtype != spec.dtype:
-            raise _layout_error(self._local.topic, record)
-        copy = np.array(record)
-        copy.flags.writeable = False
-        self._local.newest = copy
-        for queue in self._local.queues:
-            queue.append(copy)
-
-    def close(self) -> None:
-        self._local.newest = None  # as with a publisher of another process: its history goes with it
-
-
-class _LocalSubscriber(_Inbox):
-    def __init__(self, queue: deque[Record], keep: int) -> None:
-        super().__init__(keep)
-        self._queue = queue
-
-    def _receive(self) -> list[Record]:
-        new = list(self._queue)
-        self._queue.clear()
-        return new
-
-
-class LocalBus(_ClosesOnExit):
-    """Topics inside one process."""
-
-    def __init__(self) -> None:
-        self._topics: dict[str, _LocalTopic] = {}
-
-    def publisher(self, topic: Topic) -> Publisher:
-        return _LocalPublisher(self._open(topic))
-
-    def subscriber(self, topic: Topic, keep: int = 1) -> Subscriber:
-        local = self._open(topic)
-        queue = deque([] if local.newest is None else [local.newest], maxlen=topic.depth)
-        local.queues.append(queue)
-        return _LocalSubscriber(queue, keep)
-
-    def close(self) -> None:
-        self._topics.clear()
-
-    def _open(self, topic: Topic) -> _LocalTopic:
-        local = self._topics.setdefault(topic.name, _LocalTopic(topic))
-        if local.topic.spec != topic.spec:
-            raise SpecError(f"topic {topic.name!r} is open with another layout: " + _difference(topic, local.topic))
-        return local
-
-
-def _difference(topic: Topic, other: Topic) -> str:
-    return "; ".join(topic.spec.difference(other.spec)) or "its fields stand in another order"
-
-
-def _layout_error(topic: Topic, record: Record) -> SpecError:
-    return SpecError(f"topic {topic.name!r} carries {topic.spec.dtype}, got {record.dtype}")
-
-
-# --- between processes -----------------------------------------------------------------------------------------------
 
 
 class _SharedPublisher:
@@ -218,7 +36,7 @@ class _SharedPublisher:
     def send(self, record: Record) -> None:
         if record.dtype is not self._accepted:
             if record.dtype != self._accepted:
-                raise _layout_error(self._topic, record)
+                raise layout_error(self._topic, record)
             self._accepted = record.dtype  # comparing two layouts costs more than sending: done once
         with self._lock:
             if self._port is None:
@@ -247,7 +65,7 @@ class _SharedPublisher:
                 self._port = None
 
 
-class _SharedSubscriber(_Inbox):
+class _SharedSubscriber(Inbox):
     def __init__(self, topic: Topic, port: Any, keep: int) -> None:
         super().__init__(keep)
         self._topic = topic
@@ -291,7 +109,7 @@ class _SharedSubscriber(_Inbox):
             self._port = None
 
 
-class SharedBus(_ClosesOnExit):
+class SharedBus(ClosesOnExit):
     """Topics between the processes of one session; one object a process.
 
     session: letters, digits, '.', '_' and '-'. Sessions do not see one another.
