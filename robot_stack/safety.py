@@ -204,9 +204,11 @@ class Safety:
     def _beyond_joints(self, now: Array, q: Array) -> str:
         """Joints that would come to rest beyond a limit, and further out than they are."""
         beyond = np.maximum(self.robot.lower - q, q - self.robot.upper)
-        joint = int(beyond.argmax())
-        here = max(self.robot.lower[joint] - now[joint], now[joint] - self.robot.upper[joint])
-        if beyond[joint] <= max(0.0, here):
+        if beyond.max() <= 0.0:
+            return ""
+        further = beyond - np.maximum(self.robot.lower - now, now - self.robot.upper).clip(0.0)
+        joint = int(further.argmax())
+        if further[joint] <= 0.0:
             return ""
         limit = self.robot.lower[joint] if q[joint] < self.robot.lower[joint] else self.robot.upper[joint]
         return f"{self.robot.joints[joint]}: {q[joint]:.3f} rad ahead, limit {limit:.3f} rad"
@@ -215,8 +217,11 @@ class Safety:
         """A TCP that would leave the box, less half the margin for the curve on the way, further than it is out."""
         point = self._kinematics.position(q)
         outside = self._outside(point)
-        axis = int(outside.argmax())
-        if outside[axis] <= 0.0 or outside[axis] <= self._outside(self._kinematics.position(now))[axis]:
+        if outside.max() <= 0.0:
+            return ""
+        further = outside - self._outside(self._kinematics.position(now)).clip(0.0)
+        axis = int(further.argmax())
+        if further[axis] <= 0.0:
             return ""
         limit = self._low[axis] if point[axis] < self._stop_low[axis] else self._high[axis]
         return f"box: {AXES[axis]} {point[axis]:.3f} m ahead, limit {limit:.3f} m"
