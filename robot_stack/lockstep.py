@@ -1,7 +1,7 @@
-"""The whole station on a virtual clock: world, control step and observer, as fast as the machine can. For evaluation and tests.
+"""The whole station on a virtual clock, as fast as the machine can: for evaluation and tests.
 
-What flies here is what flies in the service: the same `Controller`, the same `Observer`, the same topics. Only the clock,
-and who turns the crank, are different.
+What flies here is what flies in the service: the same `Controller`, the same `Observer`, the same topics. Only the
+clock, and who turns the crank, are different.
 """
 
 from collections.abc import Callable
@@ -73,8 +73,9 @@ class Lockstep:
     """A `Rollout` of the simulated station.
 
     cameras: name -> (height, width), drawn once a row; none for policies on states. limits: of this installation.
-    rate: rows a second [Hz]. latency: a chunk given at a row's time is seen by control this much later [s], as if it had
-    taken so long to compute; 0 is a network without delay. steps: the longest history that `observe` will be asked for.
+    rate: rows a second [Hz]. latency: a chunk given at a row's time is seen by control this much later [s], as if it
+    had taken so long to compute; 0 is a network without delay. steps: the longest history that `observe` will be asked
+    for.
     """
 
     def __init__(

@@ -7,8 +7,7 @@ import numpy as np
 
 from robot_stack.sim.experts import Expert, expert
 from robot_stack.sim.tasks import task as find_task
-from robot_stack.spec import Record
-from robot_stack.types import Array, Mode, TargetKind
+from robot_stack.types import Mode, TargetKind
 from teleop import OperatorInput, View
 
 PROGRESS = 0.01
@@ -41,6 +40,7 @@ class ScriptedOperator:
         self.robot, self.task = robot, find_task(task)
         self.mode, self.reaction, self.patience, self.recovery, self.seed = mode, reaction, patience, recovery, seed
         self._number: int | None = None
+        self._engaged = False
 
     def __enter__(self) -> Self:
         return self

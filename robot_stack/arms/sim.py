@@ -8,7 +8,7 @@ from robot_stack.clock import now
 from robot_stack.robots import robot as find_robot
 from robot_stack.sim import topics
 from robot_stack.sim.wire import first
-from robot_stack.types import Array, ArmState
+from robot_stack.types import ArmState, Array
 
 
 class SimArm:

@@ -16,11 +16,12 @@ SILENCE = 1.0
 
 
 class SimCamera:
-    """One camera of the scene. name: 'front' or 'wrist'. height, width: of the picture [px]. rate: pictures a second [Hz]."""
+    """One camera of the scene.
 
-    def __init__(
-        self, bus: Bus, robot: str, task: str, name: str, height: int, width: int, rate: float = 10.0
-    ) -> None:
+    name: 'front' or 'wrist'. height, width: of the picture [px]. rate: pictures a second [Hz].
+    """
+
+    def __init__(self, bus: Bus, robot: str, task: str, name: str, height: int, width: int, rate: float = 10.0) -> None:
         self.name = name
         self._bus, self._rate = bus, rate
         self._world = World(robot, task, {name: (height, width)})

@@ -8,9 +8,7 @@ CAMERAS = {"front": (240, 320), "wrist": (240, 320)}
 """The cameras of the scene, and the picture size that they have if nobody says otherwise: (height, width) [px]."""
 
 
-def station(
-    robot: str, task: str, cameras: dict[str, tuple[int, int]] | None = None, rate: float = 10.0
-) -> Station:
+def station(robot: str, task: str, cameras: dict[str, tuple[int, int]] | None = None, rate: float = 10.0) -> Station:
     """The station that a simulated robot at a task makes. cameras: name -> (height, width); none: no pictures."""
     return Station(
         name=f"sim-{find_robot(robot).name}-{find_task(task).name}",

@@ -30,7 +30,7 @@ class Renderer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = model.camera(camera).id
         self._image = np.zeros((height, width, 3), np.uint8)
-        self.close = weakref.finalize(self, _free, self._mjr, self._context)  # at exit, too, while OpenGL is still there
+        self.close = weakref.finalize(self, _free, self._mjr, self._context)  # at exit, too, while OpenGL is there
 
     def render(self, data: mujoco.MjData) -> Image:
         """A picture (height, width, 3) of the model in this state, whose kinematics are up to date."""

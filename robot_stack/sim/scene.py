@@ -13,7 +13,6 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
-
 from numpy.typing import NDArray
 
 from robot_stack import robots
@@ -29,8 +28,8 @@ KEEP = 0.15
 """Share of a mesh's faces that stay after decimation."""
 SMALL = 400
 """Meshes of at most this many faces stay as they are."""
-ROBOT, THINGS = 1, 2
-"""Contact groups: bits of contype and conaffinity."""
+ROBOT, THINGS = 2, 1
+"""Contact bits: a robot of type 2 that only things of type 1, MuJoCo's default, can touch, never touches itself."""
 TABLE = (0.45, 0.6)
 """Half sizes of the table top in x and y [m]; its surface is z = 0."""
 TABLE_X = 0.30
@@ -95,8 +94,8 @@ def _mesh(model: mujoco.MjModel, index: int) -> tuple[NDArray[np.float32], NDArr
     first, count = model.mesh_vertadr[index], model.mesh_vertnum[index]
     points = model.mesh_vert[first : first + count] @ rotation.reshape(3, 3).T + model.mesh_pos[index]
     first, count = model.mesh_faceadr[index], model.mesh_facenum[index]
-    unique, index = np.unique(points.astype(np.float32), axis=0, return_inverse=True)  # files split points at seams
-    return unique, index[model.mesh_face[first : first + count]].astype(np.int32)
+    unique, number = np.unique(points.astype(np.float32), axis=0, return_inverse=True)  # files split points at seams
+    return unique, number[model.mesh_face[first : first + count]].astype(np.int32)
 
 
 def _tune_physics(spec: mujoco.MjSpec, robot: str) -> None:
@@ -105,7 +104,7 @@ def _tune_physics(spec: mujoco.MjSpec, robot: str) -> None:
         body.gravcomp = 1.0  # the controllers of both arms do that
     for geom in spec.geoms:
         if int(geom.contype):
-            geom.contype, geom.conaffinity = ROBOT, THINGS  # the arm touches things, never itself
+            geom.contype, geom.conaffinity = ROBOT, THINGS
     for actuator in spec.actuators[: len(robots.robot(robot).joints)]:
         gain = -actuator.biasprm[2] / SERVO_LAG
         actuator.gainprm[0], actuator.biasprm[1] = gain, -gain
@@ -134,9 +133,8 @@ def _furniture(spec: mujoco.MjSpec) -> None:
     plain = {"contype": 0, "conaffinity": 0}
     world.add_geom(type=plane, pos=[0, 0, -TABLE_HEIGHT], size=[4, 4, 1], material="floor", **plain)
     world.add_geom(
-        name="table", type=box, pos=[TABLE_X, 0, -0.015], size=[*TABLE, 0.015], material="table",
-        contype=THINGS, conaffinity=ROBOT | THINGS, friction=[0.6, 0.01, 0.001],
-    )  # fmt: skip
+        type=box, pos=[TABLE_X, 0, -0.015], size=[*TABLE, 0.015], material="table", friction=[0.6, 0.01, 0.001]
+    )
     world.add_geom(
         type=box, pos=[TABLE_X, 0, -0.037], size=[TABLE[0] - 0.02, TABLE[1] - 0.02, 0.02], material="edge", **plain
     )
@@ -150,10 +148,10 @@ def _cameras(spec: mujoco.MjSpec) -> None:
     spec.worldbody.add_camera(name="front", fovy=45, **_view(np.array([1.30, 0.42, 0.72]), np.array([0.36, 0.0, 0.12])))
     tool = spec.site(robots.TCP)
     eye, aim = np.array([0.08, 0.0, float(tool.pos[2]) - 0.11]), np.array([0.0, 0.0, float(tool.pos[2]) + 0.02])
-    tool.parent.add_camera(name="wrist", fovy=75, **_view(eye, aim, up=np.array([1.0, 0.0, 0.0])))
+    tool.parent.add_camera(name="wrist", fovy=75, **_view(eye, aim, up=(1.0, 0.0, 0.0)))
 
 
-def _view(eye: Array, aim: Array, up: Array = np.array([0.0, 0.0, 1.0])) -> dict[str, Array]:
+def _view(eye: Array, aim: Array, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> dict[str, Array]:
     """Position and orientation (w x y z) of a camera at `eye` that looks at `aim`: a camera looks along its -z."""
     back = (eye - aim) / np.linalg.norm(eye - aim)
     right = np.cross(up, back) / np.linalg.norm(np.cross(up, back))

@@ -16,6 +16,6 @@ def first(subscriber: Subscriber, device: str, patience: float = PATIENCE) -> Re
     deadline = now() + patience
     while (record := subscriber.latest()) is None:
         if now() > deadline:
-            raise DeviceError(f"{device}: no word from the simulated world for {patience:.0f} s; is its process running?")
+            raise DeviceError(f"{device}: no word from its world for {patience:.0f} s; does its process run?")
         time.sleep(0.005)
     return record

@@ -11,7 +11,7 @@ from robot_stack.sim.renderer import Renderer
 from robot_stack.sim.scene import TIMESTEP, load
 from robot_stack.sim.tasks import task as find_task
 from robot_stack.spec import Record
-from robot_stack.types import Array, ArmState, GripperState, Image
+from robot_stack.types import ArmState, Array, GripperState, Image
 
 DWELL = 0.3
 """The task must stay solved for this long to count as success [s]."""
@@ -36,7 +36,7 @@ class World:
         self._gripper = GRIPPERS[robot]
         self._grip = self.model.actuator(self._gripper.actuator).id
         tcp = self.model.site(TCP).id
-        self._position, self._matrix = self.data.site_xpos[tcp], self.data.site_xmat[tcp]  # views of MuJoCo's own memory
+        self._position, self._matrix = self.data.site_xpos[tcp], self.data.site_xmat[tcp]  # views of MuJoCo's memory
         self._quaternion = np.zeros(4)
         self._joints = slice(0, len(self.robot.joints))
         first = self.model.body(self._gripper.base).id

@@ -1,7 +1,7 @@
 """Scripted people who can do the tasks: they plan in hand movements, are not precise, hesitate, and try again.
 
-An expert is a script: a generator that yields where the hand should go next and finds, each time it continues, the world
-as it is by then. So it corrects itself, and it can begin in the middle of an attempt that somebody else started.
+An expert is a script: a generator that says where the hand should go next and finds, each time it continues, the
+world as it is by then. So it corrects itself, and it can begin in the middle of what somebody else started.
 """
 
 from abc import ABC, abstractmethod
@@ -46,7 +46,7 @@ class Expert(ABC):
     def act(self, now: float, pose: Array, opening: float, objects: dict[str, Array]) -> tuple[Array, float]:
         """Where the tool should be now: base_from_tcp (7,) and opening [m], given what a person sees."""
         if self._script is None:
-            self.begin(now, pose, opening)
+            raise RuntimeError("an expert acts after `begin`")
         elapsed = now - self.now
         self.now, self.pose, self.opening, self.objects = now, pose, opening, objects
         next(self._script)
@@ -123,9 +123,9 @@ def expert(robot: str, name: str, seed: int) -> Expert:
     return found(find_robot(robot).opening, seed)
 
 
-def above(x: float, y: float, z: float, yaw: float) -> Array:
-    """The tool at x, y, z [m], pointing straight down, fingers closing along an axis turned by yaw [rad] from y."""
-    return np.array([x, y, z, np.cos(yaw / 2), np.sin(yaw / 2), 0.0, 0.0])
+def above(place: Array, height: float, yaw: float) -> Array:
+    """The tool over x, y (2,) at a height [m], pointing straight down, fingers closing along y turned by yaw [rad]."""
+    return np.array([place[0], place[1], height, np.cos(yaw / 2), np.sin(yaw / 2), 0.0, 0.0])
 
 
 def tool_yaw(pose: Array) -> float:

@@ -24,14 +24,15 @@ class LiftExpert(Expert):
 
     def remaining(self, pose: Array, opening: float, objects: dict[str, Array]) -> float:
         cube = objects["cube"]
-        return float(np.linalg.norm(cube[:3] - pose[:3])) + max(0.0, HEIGHT + EDGE - cube[2])
+        return float(np.linalg.norm(cube[:3] - pose[:3])) + max(0.0, HEIGHT + EDGE - float(cube[2]))
 
     def _approach(self) -> Script:
         yield from self.pause(0.0, 0.4)
         self.grip = min(self.widest, EDGE + self.random.uniform(0.025, 0.04))
         height = self._cube()[2] + CLEAR + self.random.uniform(0.0, 0.02)
         if self.pose[2] < height and np.hypot(*(self.pose[:2] - self._cube()[:2])) < 2 * EDGE:
-            yield from self.reach(lambda: above(self.pose[0], self.pose[1], height + 0.02, self._yaw()), 0.15)
+            here = self.target[:2]
+            yield from self.reach(lambda: above(here, height + 0.02, self._yaw()), 0.15)
         if self.random.random() < 0.4:
             yield from self._arc(height)
         yield from self.aim(lambda: self._over(height))
@@ -49,9 +50,9 @@ class LiftExpert(Expert):
         yield from self.squeeze(EDGE - SQUEEZE)
 
     def _raise(self) -> Script:
-        x, y = self.target[:2] + self.random.normal(0.0, 0.015, 2)
-        z, yaw = self.random.uniform(0.16, 0.20), tool_yaw(self.target)
-        for _ in self.reach(lambda: above(x, y, z, yaw), 0.12):
+        place = self.target[:2] + self.random.normal(0.0, 0.015, 2)
+        height, yaw = self.random.uniform(0.16, 0.20), tool_yaw(self.target)
+        for _ in self.reach(lambda: above(place, height, yaw), 0.12):
             if self.pose[2] > 0.05 and not self._holds():
                 return
             yield
@@ -60,7 +61,7 @@ class LiftExpert(Expert):
             yield
 
     def _over(self, height: float) -> Array:
-        return above(self._cube()[0], self._cube()[1], height, self._yaw())
+        return above(self._cube()[:2], height, self._yaw())
 
     def _yaw(self) -> float:
         return grasp_yaw(self.target, self._cube())

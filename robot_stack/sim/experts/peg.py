@@ -42,8 +42,8 @@ class PegExpert(Expert):
         self.grip = min(self.widest, WIDTH + self.random.uniform(0.03, 0.05))
         high = LENGTH + 0.06
         if self.pose[2] < high - 0.01:
-            x, y, yaw = *self.target[:2], tool_yaw(self.target)
-            yield from self.reach(lambda: above(x, y, high, yaw), 0.15)
+            here, yaw = self.target[:2], tool_yaw(self.target)
+            yield from self.reach(lambda: above(here, high, yaw), 0.15)
         if self.random.random() < 0.4:
             side = np.array([*self.random.normal(0.0, 0.04, 2), 0.02, 0, 0, 0, 0])
             yield from self.reach(lambda: self._over_peg(high) + side, 0.2)
@@ -53,7 +53,7 @@ class PegExpert(Expert):
         yield from self.squeeze(WIDTH - SQUEEZE)
 
     def _over_peg(self, height: float) -> Array:
-        return above(*self._peg()[:2], height, grasp_yaw(self.target, self._peg()))
+        return above(self._peg()[:2], height, grasp_yaw(self.target, self._peg()))
 
     # --- the peg into the hole ---
 
@@ -91,7 +91,7 @@ class PegExpert(Expert):
         if turn:
             yaw += wrapped(heading(self._hole()) - heading(self._peg()), np.pi / 2)
         shift = _turned(self.pose[:2] - self._peg()[:2], yaw - tool_yaw(self.pose))
-        return above(*(place + shift), bottom + float(self.pose[2] - self._peg()[2]) + LENGTH / 2, yaw)
+        return above(place + shift, bottom + float(self.pose[2] - self._peg()[2]) + LENGTH / 2, yaw)
 
     def _miss(self, size: float) -> Array:
         return self.random.normal(0.0, size, 2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from robot_stack.sim.experts import Expert, Script, above, tool_yaw
+from robot_stack.sim.experts import Expert, Script, above
 from robot_stack.sim.experts.pushing import TOOL, Push, cost, plan
 from robot_stack.sim.tasks import heading
 from robot_stack.sim.tasks.push_t import MARK, THICK
@@ -14,6 +14,8 @@ REACHABLE = np.array([0.24, -0.36]), np.array([0.72, 0.36])
 """Least and largest x, y of the tool [m]."""
 GAP, OVERSHOOT = 0.015, 0.02
 """A push begins this far from the block, and may go on this much longer than planned [m]."""
+YAW = 0.0
+"""The fingers need not turn to push [rad]."""
 MARKED = np.array([*MARK[:2], heading(MARK)])
 
 
@@ -58,18 +60,14 @@ class PushExpert(Expert):
 
     def _rise(self) -> Script:
         if self.target[2] < HIGH - 0.005:
-            x, y = self.target[:2]
-            yield from self.reach(lambda: above(x, y, HIGH, self._yaw()), 0.15, 0.2)
+            here = self.target[:2]
+            yield from self.reach(lambda: above(here, HIGH, YAW), 0.15, 0.2)
 
     def _beside(self, push: Push, gap: float, height: float) -> Array:
         x, y, yaw = self._block()
         rotation = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
         contact = rotation @ (push.point + TOOL * push.normal)
-        return above(*(np.array([x, y]) + contact - gap * push.direction), height, self._yaw())
-
-    def _yaw(self) -> float:
-        """The fingers need not turn to push."""
-        return 0.0
+        return above(np.array([x, y]) + contact - gap * push.direction, height, YAW)
 
     def _block(self) -> Array:
         return _flat(self.objects["block"])

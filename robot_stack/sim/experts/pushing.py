@@ -8,6 +8,7 @@ to the block as long as the force it needs stays inside the friction cone.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot_stack.sim.tasks.push_t import BAR, BAR_Y, STEM, STEM_Y
 from robot_stack.types import Array
@@ -31,8 +32,10 @@ SPACING, MARGIN = 0.012, 0.008
 
 
 class Push(NamedTuple):
-    """point, normal: where on the block, and out of it, in its frame (2,). direction: of the push, in the base frame (2,).
-    length: from contact [m]. end: where the block should come to rest, x, y, yaw (3,)."""
+    """One push. point, normal: where on the block, and out of it, in its frame (2,). direction: in the base frame (2,).
+
+    length: from contact [m]. end: where the block should come to rest, x, y, yaw (3,).
+    """
 
     point: Array
     normal: Array
@@ -44,7 +47,7 @@ class Push(NamedTuple):
 def cost(error: Array) -> Array:
     """How bad errors (..., 3) of x, y [m] and yaw [rad] are [m]."""
     turn = (error[..., 2] + np.pi) % (2 * np.pi) - np.pi
-    return np.hypot(error[..., 0], error[..., 1]) + TURN * np.abs(turn)  # type: ignore[no-any-return]
+    return np.hypot(error[..., 0], error[..., 1]) + TURN * np.abs(turn)
 
 
 def plan(block: Array, mark: Array, reachable: tuple[Array, Array]) -> Push | None:
@@ -57,7 +60,7 @@ def plan(block: Array, mark: Array, reachable: tuple[Array, Array]) -> Push | No
     twice = _badness(_paths(ends.reshape(-1, 3)) - mark).min(axis=(1, 2)).reshape(ends.shape[:2]) + 2 * EFFORT
     best = once.copy()
     best[promising[:, None], LOOKS] = np.minimum(once[promising[:, None], LOOKS], twice)
-    best[~np.isfinite(once)] = np.inf
+    best[np.isinf(once)] = np.inf
     candidate, stride = np.unravel_index(int(best.argmin()), best.shape)
     if best[candidate, stride] > cost(block - mark):
         return None
@@ -71,7 +74,7 @@ def _badness(error: Array) -> Array:
 
 
 def _paths(blocks: Array) -> Array:
-    """Where each block (n, 3) is after each stride of each candidate push: (n, candidates, strides, 3); NaN once it slips."""
+    """Where each block (n, 3) is after each stride of each push: (n, candidates, strides, 3); NaN once it slips."""
     pose = np.repeat(blocks[:, None], len(POINTS), axis=1)
     world = np.einsum("nij,cj->nci", _rotation(blocks[:, 2]), DIRECTIONS)
     path = np.empty((*pose.shape[:2], STRIDES, 3))
@@ -92,13 +95,14 @@ def _force(velocity: Array) -> Array:
     """The force (..., candidates, 2) that moves the contact points with this velocity: v = (1 + k k^T / c^2) f, k = p
     turned by a quarter; inverted by Sherman and Morrison."""
     along = (LEVERS * velocity).sum(-1, keepdims=True)
-    return velocity - LEVERS * along / (ARM**2 + (LEVERS**2).sum(-1, keepdims=True))  # type: ignore[no-any-return]
+    force: Array = velocity - LEVERS * along / (ARM**2 + (LEVERS**2).sum(-1, keepdims=True))
+    return force
 
 
-def _within(block: Array, reachable: tuple[Array, Array]) -> Array:
+def _within(block: Array, reachable: tuple[Array, Array]) -> NDArray[np.bool_]:
     """Where the tool can stand at the start of each candidate push: (candidates,)."""
     tool = block[:2] + (POINTS + (TOOL + 0.02) * NORMALS) @ _rotation(block[2]).T
-    return ((tool > reachable[0]) & (tool < reachable[1])).all(-1)  # type: ignore[no-any-return]
+    return np.asarray(((tool > reachable[0]) & (tool < reachable[1])).all(-1))
 
 
 def _rotation(yaw: Array | float) -> Array:

@@ -33,13 +33,14 @@ class Peg:
         peg = spec.worldbody.add_body(name="peg", pos=[0.45, 0.1, LENGTH / 2])
         peg.add_freejoint()
         half = [WIDTH / 2, WIDTH / 2, LENGTH / 2]
-        peg.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, mass=0.08, friction=[0.5, 0.01, 0.001], material="signal")
+        box = mujoco.mjtGeom.mjGEOM_BOX
+        peg.add_geom(type=box, size=half, mass=0.08, friction=[0.5, 0.01, 0.001], material="signal")
         hole = spec.worldbody.add_body(name="hole", pos=[0.45, -0.1, 0.0], mocap=True)
         inner = (WIDTH + CLEARANCE) / 2
         wall = (BLOCK / 2 - inner) / 2
         for x, y, along in ((1, 0, BLOCK / 2), (-1, 0, BLOCK / 2), (0, 1, inner), (0, -1, inner)):
             hole.add_geom(
-                type=mujoco.mjtGeom.mjGEOM_BOX,
+                type=box,
                 size=[wall, along, DEPTH / 2] if x else [along, wall, DEPTH / 2],
                 pos=[x * (inner + wall), y * (inner + wall), DEPTH / 2],
                 friction=[0.3, 0.01, 0.001],
