@@ -94,7 +94,7 @@ class Supervisor:
             self._hear(post, time)
             if not post.worker.alive:
                 self._replace(post, time)
-            elif post.ready and post.health is not None and time - max(post.started, post.health["time"]) > SILENCE:
+            elif post.ready and post.health is not None and time - float(post.health["time"]) > SILENCE:
                 self.events.append(f"{post.job.name} hangs and is killed")
                 os.kill(post.worker.pid, 9)
             elif not post.ready and time - post.started > START_PATIENCE:
@@ -125,7 +125,7 @@ class Supervisor:
 
     def _replace(self, post: _Post, time: float) -> None:
         how = _ending(post.worker.exitcode)
-        if post.job.kind in VITAL or not post.ready and post.restarts == 0:
+        if post.job.kind in VITAL or (not post.ready and post.restarts == 0):
             self._fail(post, how)
         elif post.restarts >= MAX_RESTARTS:
             self._fail(post, f"{how} for the {MAX_RESTARTS + 1}th time")
