@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from deploy import cell
-from deploy.worker import Context, spawn
+from deploy.worker import spawn
 from robot_stack.arms import Arm
 from robot_stack.bus import Bus, SharedBus
 from robot_stack.cameras import Camera
@@ -51,16 +51,12 @@ def connected(config: Mapping[str, Any]) -> Iterator[Bus]:
         if config["robot"]["world"] is None:
             yield bus
             return
-        world = spawn("deploy.check:world", session, dict(config), Path(folder), name="world")
+        wanted = {"robot": config["robot"]["name"], "task": config["task"]["name"], "driver": config["robot"]["world"]}
+        world = spawn("world", session, wanted, Path(folder))
         try:
             yield bus
         finally:
             world.stop()
-
-
-def world(context: Context) -> None:
-    """The worker that simulates the robot."""
-    _device(context.config, context.config["robot"]["world"], context.bus).run(context.stop)
 
 
 def _device(config: Mapping[str, Any], part: Mapping[str, Any], bus: Bus, **given: Any) -> Any:

@@ -28,7 +28,7 @@ VERBS = {
         "look at a store of episodes, check it, import others' data",
         "robot_stack.store.cli:run",
         "action",
-        ("info", "check", "import"),
+        ("info", "list", "check", "import"),
     ),
     "train": Verb("train a policy on a store", "policies.train:run"),
     "eval": Verb(
@@ -146,7 +146,3 @@ def _group(folder: Path) -> str:
     if not folder.is_dir():
         return ""
     return f"{folder.name} = {' | '.join(sorted(file.stem for file in folder.glob('*.yaml')))}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
