@@ -84,7 +84,7 @@ class Rules:
     auto: episodes start and end by themselves. simulated: the world is reset before each episode, and a stop by
     safety may be reset without a person. recorded: there is a recorder to wait for. episodes: end after so many, 0
     never. time_limit: longest episode [s]. success_hold: how long the task's own success must last to end an auto
-    episode [s]. seed: of the first episode.
+    episode [s]. seed: of the first start state; the next episodes count on from it, unless same_start.
     """
 
     auto: bool
@@ -94,6 +94,7 @@ class Rules:
     time_limit: float = 60.0
     success_hold: float = 0.5
     seed: int = 0
+    same_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class Director:
         if self._resetting:
             mode = Mode.HOLD
         recording = self.phase is Phase.RECORDING
-        seed = self.rules.seed + max(0, self.number - 1)
+        seed = self.rules.seed + (0 if self.rules.same_start else max(0, self.number - 1))
         return Commands(mode, self._resetting, self.number, recording, self.verdict, seed)
 
     def _obey(self, now: float, order: Order) -> None:
