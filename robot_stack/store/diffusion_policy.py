@@ -202,8 +202,8 @@ def _arrays(root: zarr.Group, path: Path) -> dict[str, Any]:
     for name, array in arrays.items():
         if absent := array.nchunks - array.nchunks_initialized:
             raise StoreError(
-                f"data/{name} in {path} lacks {absent} of {array.nchunks} chunks: not copied whole, or zeros that zarr 3 "
-                "did not write; copy the source again, or write it with write_empty_chunks"
+                f"data/{name} in {path} lacks {absent} of {array.nchunks} chunks: not copied whole, or zeros that zarr "
+                "leaves out; copy the source again, or write it with write_empty_chunks"
             )
     return arrays
 

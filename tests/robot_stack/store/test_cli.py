@@ -1,0 +1,152 @@
+"""`robot-stack data`: what a person sees, and the exit code."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot_stack.station import Station
+from robot_stack.store import Store
+from robot_stack.store.cli import run
+from robot_stack.store.info import describe
+from robot_stack.types import ConfigError, Source, StoreError
+
+STATION = Station("cell", 6, {"front": (48, 64)}, rate=10.0, objects=("cube",))
+
+
+def record(store: Store, seconds: float = 3.0, seed: int = 0, **broken: Any) -> str:
+    """An episode of a moving arm, whose camera delivers every second row and whose streams have known ages."""
+    rng, steps = np.random.default_rng(seed), round(seconds * 10)
+    writer = store.writer({"kind": "deploy", "task": "lift", "operator": "ada"})
+    for step in range(steps):
+        row = STATION.row.record(time=100 + step / 10, source=Source.OPERATOR if step < 10 else Source.POLICY)
+        row["pose"] = [0.4 + 0.01 * step, 0.02 * seed, 0.3, 0, 0, 0, 1]
+        row["q"] = row["target.q"] = 0.01 * step
+        row["state.time"] = row["grip.time"] = row["objects.time"] = row["time"] - 0.002
+        row["image.front.time"] = 100 + (step - step % 2) / 10 - 0.03
+        row["image.front"] = rng.integers(0, 256, (48, 64, 3))
+        for name, change in broken.items():
+            row[name.replace("__", ".")] = change(step, row[name.replace("__", ".")])
+        writer.append(row)
+    writer.commit("success")
+    return writer.id
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.create(tmp_path / "s", STATION.row, {"name": "cell", "robot": "ur5e", "rate": 10.0})
+
+
+def check(store: Store, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    store.close()
+    code = run({"action": "check", "store": str(store.path)})
+    return code, capsys.readouterr().out
+
+
+def test_info_measures_rates_ages_skew_and_repeats(store: Store) -> None:
+    for seed in range(2):
+        record(store, seed=seed)
+    found = describe(store)
+    assert (found.episodes, found.rows, found.drops, found.salvaged) == (2, 60, 0, 0)
+    assert found.verdicts == {"success": 2}
+    assert found.sources == {"policy": pytest.approx(2 / 3), "operator": pytest.approx(1 / 3)}
+    streams = {stream.name: stream for stream in found.streams}
+    assert streams.keys() == {"state", "grip", "objects", "image.front"}
+    assert streams["state"].rate == pytest.approx(10.0)
+    assert streams["image.front"].rate == pytest.approx(5.0)
+    assert streams["image.front"].repeats == 30
+    assert streams["image.front"].age_p99 == pytest.approx(0.13)
+    assert streams["image.front"].longest_gap == pytest.approx(0.2)
+    assert found.skew_p99 == pytest.approx(0.128)
+    assert found.bytes > 60 * 48 * 64 * 3
+
+
+def test_info_prints_it_and_says_so_of_an_empty_store(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run({"action": "info", "store": str(store.path)}) == 0
+    assert "episodes      0" in capsys.readouterr().out
+    record(store)
+    assert run({"action": "info", "store": str(store.path)}) == 0
+    printed = capsys.readouterr().out
+    for piece in ("1 success", "policy 66.7%", "10.00 Hz", "image.front", "p99 128.0 ms", "station cell ur5e"):
+        assert piece in printed
+
+
+def test_list_has_a_line_an_episode(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    record(store)
+    record(store)
+    assert run({"action": "list", "store": str(store.path)}) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[2].split()[0] == "ep-000001"
+
+
+def test_check_finds_nothing_in_good_data(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    record(store)
+    assert check(store, capsys) == (0, "1 episodes checked: nothing wrong found\n")
+
+
+def test_check_names_the_array_whose_bytes_changed(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("q", "image.front"):
+        episode = record(store)
+        file = next((store[episode].path / name).glob("c.*"))
+        content = bytearray(file.read_bytes())
+        content[40] ^= 255
+        file.write_bytes(content)
+    code, printed = check(store, capsys)
+    assert code == 1
+    assert "ep-000000" in printed
+    assert "ep-000001" in printed
+    assert "restore this episode" in printed
+
+
+def test_check_names_a_missing_and_a_short_array(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = record(store), record(store, seconds=2.0)
+    (store[first].path / "q" / "zarr.json").unlink()
+    for file in (store[first].path / "dq").iterdir():
+        (store[second].path / "dq" / file.name).write_bytes(file.read_bytes())
+    code, printed = check(store, capsys)
+    assert code == 1
+    assert "cannot be read" in printed
+    assert "dq has 30 rows, the episode 20" in printed
+
+
+def test_check_tells_what_was_salvaged_and_what_waits_for_it(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = store.writer({"kind": "collect"})
+    writer.append(STATION.row.record(time=1.0))
+    code, printed = check(store, capsys)
+    assert (code, "recording was cut off before its commit" in printed) == (0, True)
+    store.salvage()
+    code, printed = check(store, capsys)
+    assert (code, "salvaged after its recorder died: 1 whole rows" in printed) == (0, True)
+
+
+def test_check_does_not_take_a_recording_in_progress_for_a_wreck(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.writer({"kind": "collect"})
+    assert run({"action": "check", "store": str(store.path)}) == 0
+    assert "nothing wrong" in capsys.readouterr().out
+    store.close()
+
+
+def test_wrong_words_are_answered_with_the_right_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="import, info, check, list"):
+        run({"action": "look", "store": "x"})
+    with pytest.raises(ConfigError, match="data import needs from="):
+        run({"action": "import", "store": "x"})
+    with pytest.raises(StoreError, match="there is no store at"):
+        run({"action": "info", "store": str(tmp_path / "none")})
+
+
+def test_import_says_what_came_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import zarr
+
+    root = zarr.open_group(tmp_path / "z", mode="w", zarr_format=2)
+    root.create_array("meta/episode_ends", data=np.array([3, 5]))
+    root.create_array("data/action", data=np.ones((5, 2)))
+    cfg = {"action": "import", "from": str(tmp_path / "z"), "store": str(tmp_path / "s")}
+    assert run(cfg) == 0
+    assert "2 episodes came in, each read back and compared: 5 steps" in capsys.readouterr().out
+    assert run(cfg) == 0
+    assert "0 episodes came in, each read back and compared, 2 were there before" in capsys.readouterr().out
