@@ -133,7 +133,7 @@ def _finding_table(findings: list[Finding]) -> Table:
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
     for column in columns:
-        table.add_column(column)
+        table.add_column(Text(column))  # a Text, because [ms] in a string would be a style
     return table
 
 

@@ -15,22 +15,22 @@ class WriterLock:
     def __init__(self, writing: Path) -> None:
         self._writing = writing
         try:
+            writing.mkdir(exist_ok=True)  # a copy of a store may lack it
             self._descriptor = os.open(writing, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{writing} is missing: the store was not copied whole; make it as an empty folder"
-            ) from error
-        try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in writing.glob("*.partial"):  # of a writer killed while it noted something
+                left.unlink()
+            self._note(pid=os.getpid())
         except BlockingIOError as error:
             os.close(self._descriptor)
             holder = self._notes().get("pid", "unknown")
             raise StoreError(
                 f"{writing.parent} is being written by process {holder}: one writer a store; wait for it or end it"
             ) from error
-        for left in writing.glob("*.partial"):  # of a writer killed while it noted something
-            left.unlink()
-        self._note(pid=os.getpid())
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the store {writing.parent}: {error.strerror}; reading it works"
+            ) from error
 
     def next_number(self, at_least: int) -> int:
         """A number for a new episode, never given before, even if that episode was deleted."""
@@ -51,6 +51,8 @@ class WriterLock:
 
 def is_locked(writing: Path) -> bool:
     """Whether some process is writing now."""
+    if not writing.is_dir():
+        return False
     descriptor = os.open(writing, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

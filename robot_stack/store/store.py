@@ -93,7 +93,10 @@ class Store:
             raise ConfigError(f"an episode needs a kind, not {attrs.get('kind')!r}; there are: {', '.join(KINDS)}")
         number = self._claim().next_number(at_least=1 + max(map(_number, self._names()), default=-1))
         folder, destination = self._places(f"ep-{number:06d}")
-        writer = EpisodeWriter(folder, destination, self.spec, self._codec, {**self._defaults(), **attrs})
+        try:
+            writer = EpisodeWriter(folder, destination, self.spec, self._codec, {**self._defaults(), **attrs})
+        except OSError as error:
+            raise StoreError(f"cannot begin an episode in {self.path}: {error.strerror}") from error
         self._writers = [*(w for w in self._writers if w.is_open), writer]
         return writer
 

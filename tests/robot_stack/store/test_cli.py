@@ -68,7 +68,15 @@ def test_info_prints_it_and_says_so_of_an_empty_store(store: Store, capsys: pyte
     record(store)
     assert run({"action": "info", "store": str(store.path)}) == 0
     printed = capsys.readouterr().out
-    for piece in ("1 success", "policy 66.7%", "10.00 Hz", "image.front", "p99 128.0 ms", "station cell ur5e"):
+    for piece in (
+        "1 success",
+        "policy 66.7%",
+        "10.00 Hz",
+        "age p99 [ms]",
+        "image.front",
+        "p99 128.0 ms",
+        "station cell ur5e",
+    ):
         assert piece in printed
 
 

@@ -1,7 +1,10 @@
 """The store gives back what was recorded, to any zarr reader, and refuses what it cannot hold."""
 
+import errno
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,6 +132,20 @@ def test_any_spec_makes_the_round_trip(tmp_path_factory: pytest.TempPathFactory,
         assert np.array_equal(episode[name], np.stack([row[name] for row in rows]))
 
 
+def test_a_reader_written_from_the_format_page_gets_the_same_hash(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s", SPEC, STATION)
+    name = record(store, random_rows(SPEC, 4))
+    root = zarr.open_group(tmp_path / "s", mode="r")
+    lines = [json.dumps(root.attrs["spec"])]
+    for field in root.attrs["spec"]:
+        array = root[f"episodes/{name}/{field['name']}"]
+        digest = hashlib.sha256(array[:].tobytes()).hexdigest()
+        assert array.attrs["sha256"] == digest
+        lines.append(f"{field['name']} {digest}")
+    content = hashlib.sha256(("\n".join(lines) + "\n").encode()).hexdigest()
+    assert root[f"episodes/{name}"].attrs["content"] == content
+
+
 def test_the_content_hash_depends_on_data_and_not_on_attributes(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "s", SPEC, STATION)
     same, other_task, other_data = (
@@ -198,6 +215,34 @@ def _set_version(path: Path, version: int) -> None:
     root = json.loads((path / "zarr.json").read_text())
     root["attributes"]["version"] = version
     (path / "zarr.json").write_text(json.dumps(root))
+
+
+def test_a_store_that_cannot_be_written_says_so_and_still_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.create(tmp_path / "s", SPEC, STATION) as store:
+        record(store, random_rows(SPEC, 2))
+
+    def read_only(*arguments: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "rename", read_only)
+    with pytest.raises(StoreError, match=r"cannot write to the store .*Read-only file system; reading it works"):
+        Store.open(tmp_path / "s").writer(COLLECT)
+    assert len(Store.open(tmp_path / "s").episodes[0]["q"]) == 2
+
+
+def test_a_store_copied_without_its_empty_folder_can_be_written(tmp_path: Path) -> None:
+    with Store.create(tmp_path / "s", SPEC, STATION) as store:
+        record(store, random_rows(SPEC, 2))
+    shutil.rmtree(tmp_path / "s" / "writing")
+    with Store.open(tmp_path / "s") as store:
+        assert record(store, random_rows(SPEC, 2)) == "ep-000001"
+
+
+def test_the_store_is_opened_and_read_without_the_zarr_library_or_torch() -> None:
+    program = "import sys, robot_stack.store; sys.exit(bool({'zarr', 'torch', 'cv2'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_creating_over_something_is_refused(tmp_path: Path) -> None:
