@@ -70,7 +70,7 @@ class Board:
             "note": director.note,
             "mode": (commands.mode if control is None else Mode(int(control["mode"]))).name.lower(),
             "source": (Source.NOBODY if control is None else Source(int(control["source"]))).name.lower(),
-            "reason": "" if control is None else bytes(control["reason"]).decode(errors="replace"),
+            "reason": "" if control is None else control["reason"].item().decode(errors="replace"),
             "limited": control is not None and bool(control["limited"]),
             "allowed": [order.value for order in Order if order in ORDERS[director.phase]],
             "finished": director.finished,

@@ -3,10 +3,11 @@
 
 const $ = (id) => document.getElementById(id);
 const CONFIRM = 50; // held keys are confirmed so often [ms]; the robot releases them when this stops
+const MINUTE = 60000; // shown of who flew [ms]
 const SILENCE = 1000; // without a status for so long the page says so [ms]
 
 const PHASES = {
-  idle: "waiting", homing: "going home", ready: "ready", recording: "recording", ending: "saving the episode", done: "done",
+  idle: "Waiting", homing: "Going home", ready: "Ready", recording: "Recording", ending: "Saving the episode", done: "Done",
 };
 
 let heard = -Infinity; // when the last status came
@@ -28,8 +29,10 @@ function watchState() {
 
 function show(status) {
   const stopped = status.mode === "stop";
-  $("flies").dataset.source = stopped ? "stopped" : status.source;
-  $("source").textContent = stopped ? "STOPPED" : status.source.toUpperCase();
+  const who = stopped ? "stopped" : status.source;
+  $("flies").dataset.source = who;
+  $("source").textContent = who.toUpperCase();
+  showRibbon(who, status.phase === "recording");
   $("phase").textContent = PHASES[status.phase] + (status.phase === "recording" ? ` episode ${status.episode.number}` : "");
   $("phase").dataset.phase = status.phase;
   $("note").textContent = status.note;
@@ -61,6 +64,26 @@ function showWorkers(workers) {
     const rate = worker.rate === null ? worker.state : `${worker.rate.toFixed(worker.rate < 20 ? 1 : 0)} Hz`;
     return item(worker.state, worker.name, worker.restarts ? `${rate}, restarted ${worker.restarts}×` : rate);
   }));
+}
+
+const ribbon = []; // of the last minute: [when, who flew, whether it was recorded]
+
+function showRibbon(who, recorded) {
+  const time = performance.now();
+  ribbon.push([time, who, recorded]);
+  while (ribbon[0][0] < time - MINUTE) ribbon.shift();
+  const canvas = $("ribbon");
+  const width = (canvas.width = canvas.clientWidth);
+  const pen = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  const x = (when) => Math.round(width * (1 - (time - when) / MINUTE));
+  ribbon.forEach(([when, who, recorded], k) => {
+    const end = k + 1 < ribbon.length ? x(ribbon[k + 1][0]) : width;
+    pen.fillStyle = style.getPropertyValue(`--${who}`);
+    pen.fillRect(x(when), 0, end - x(when), 26);
+    pen.fillStyle = style.getPropertyValue(recorded ? "--ink" : "--ground");
+    pen.fillRect(x(when), 30, end - x(when), 4);
+  });
 }
 
 async function showEpisodes() {
@@ -137,9 +160,9 @@ for (const button of document.querySelectorAll("button[data-mode], button[data-a
 // --- keys ------------------------------------------------------------------------------------------------------------
 
 const CAPS = [ // [code, label, what it does], as teleop.keyboard.KEYS
-  ["KeyQ", "Q", "turn left"], ["KeyW", "W", "away"], ["KeyE", "E", "turn right"], ["KeyR", "R", "up"],
-  ["KeyA", "A", "left"], ["KeyS", "S", "near"], ["KeyD", "D", "right"], ["KeyF", "F", "down"],
-  ["ArrowLeft", "←", "tip left"], ["ArrowUp", "↑", "tip away"], ["ArrowDown", "↓", "tip near"], ["ArrowRight", "→", "tip right"],
+  ["KeyW", "W", "away"], ["KeyS", "S", "near"], ["KeyA", "A", "left"], ["KeyD", "D", "right"],
+  ["KeyR", "R", "up"], ["KeyF", "F", "down"], ["KeyQ", "Q", "turn left"], ["KeyE", "E", "turn right"],
+  ["ArrowUp", "↑", "tip away"], ["ArrowDown", "↓", "tip near"], ["ArrowLeft", "←", "tip left"], ["ArrowRight", "→", "tip right"],
   ["KeyG", "G", "gripper"], ["ShiftLeft", "⇧", "slowly"], ["Enter", "⏎", "success"], ["Backspace", "⌫", "failure"],
 ];
 const caps = Object.fromEntries(CAPS.map(([code, label, does]) => {
