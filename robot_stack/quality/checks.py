@@ -42,7 +42,7 @@ def row_times(episode: Episode) -> Iterator[Finding]:
     lost = missing(time, episode.attrs["rate"])
     if lost.any():
         step = int(np.argmax(lost)) + 1
-        what = f"{lost.sum()} rows are missing, {lost.max()} of them before this step"
+        what = f"rows are missing: {lost.sum()}, of them {lost.max()} before this step"
         yield Finding(episode.id, step, Severity.WARNING, what, "find out what held the recorder up; trim here")
 
 

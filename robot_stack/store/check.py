@@ -60,7 +60,7 @@ def _array_faults(episode: Episode, field: Field, rows: int) -> Iterator[str]:
 
 def _provenance(episode: Episode) -> Iterator[Finding]:
     if episode.attrs["salvaged"]:
-        what = f"salvaged after its recorder died: {len(episode)} whole rows, {episode.attrs['torn_bytes']} bytes lost"
+        what = f"salvaged after its recorder died: {len(episode)} rows were whole"
         yield Finding(episode.id, -1, Severity.ADVICE, what, "its end is missing: look at it and give it a verdict")
 
 

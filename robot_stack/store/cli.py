@@ -2,16 +2,16 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from robot_stack.progress import bar
 from robot_stack.quality.finding import Finding, Severity
 from robot_stack.store.check import check_episode, leftovers
 from robot_stack.store.info import Info, describe
@@ -19,6 +19,11 @@ from robot_stack.store.store import Store
 from robot_stack.types import ConfigError
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
+_WORDS = {
+    Severity.ERROR: ("error", "errors"),
+    Severity.WARNING: ("warning", "warnings"),
+    Severity.ADVICE: ("piece of advice", "pieces of advice"),
+}
 _PLAIN_WIDTH = 200  # columns when nobody measures them
 
 
@@ -32,17 +37,16 @@ def run(cfg: Mapping[str, Any]) -> int:
 
 def import_data(cfg: Mapping[str, Any]) -> int:
     """Bring a replay buffer of diffusion_policy into a store."""
-    from robot_stack.store.diffusion_policy import import_zarr  # zarr takes 0.8 s to import
+    from robot_stack.store.diffusion_policy import ReplayBuffer, import_buffer  # zarr takes 0.8 s to import
 
     source, store = _path(cfg, "from"), _path(cfg, "store")
-    with _progress("importing episodes") as progress:
-        result = import_zarr(source, store, progress=progress)
+    buffer = ReplayBuffer(Path(source))
+    with bar("importing episodes", len(buffer.ends)) as progress:
+        result = import_buffer(buffer, store, progress.update)
+    came = f"{_count(result.new, 'episode', 'episodes')} came in, each read back and compared"
     before = f", {result.skipped} were there before" if result.skipped else ""
-    _console().print(
-        f"{result.new} episodes came in, each read back and compared{before}: {result.rows:,} steps in {store}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    text = f"{came}{before}: {result.rows:,} steps in {store}"
+    _console().print(text, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -62,17 +66,17 @@ def check(cfg: Mapping[str, Any]) -> int:
     store = Store.open(_path(cfg, "store"))
     findings = list(leftovers(store))
     episodes = store.episodes
-    with _progress("checking episodes") as progress:
+    with bar("checking episodes", len(episodes)) as progress:
         for number, episode in enumerate(episodes):
             findings += check_episode(episode)
-            progress(number + 1, len(episodes))
+            progress.update(number + 1)
     console = _console()
     if findings:
         console.print(_finding_table(findings))
     counts = Counter(finding.severity for finding in findings)
-    said = ", ".join(f"{counts[severity]} {severity.value}s" for severity in Severity if counts[severity])
-    said = said.replace("advices", "pieces of advice") or "nothing wrong found"
-    console.print(f"{len(episodes)} episodes checked: {said}", highlight=False)
+    said = [_count(counts[severity], *words) for severity, words in _WORDS.items() if counts[severity]]
+    checked = _count(len(episodes), "episode", "episodes")
+    console.print(f"{checked} checked: {', '.join(said) or 'nothing wrong found'}", highlight=False)
     return 1 if counts[Severity.ERROR] else 0
 
 
@@ -141,14 +145,8 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
 
 
-@contextmanager
-def _progress(what: str) -> Iterator[Any]:
-    """A bar on standard error, so that standard output can be piped; yields `advance(done, total)`."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    quiet = not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 def _path(cfg: Mapping[str, Any], key: str) -> str:

@@ -103,25 +103,28 @@ class ReplayBuffer:
             ) from error
 
 
-def import_zarr(
-    source: str | Path,
-    store: str | Path,
-    rate: float = PUSHT_RATE,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Imported:
-    """Bring all episodes of `source` into the store at a path, made if it is not there; each is read back and compared.
+def import_zarr(source: str | Path, store: str | Path, rate: float = PUSHT_RATE) -> Imported:
+    """Bring all episodes of `source` into the store at a path, made if it is not there.
 
-    rate: steps a second of a source other than PushT [Hz]. progress: called with episodes done and in all. An import
-    that was interrupted continues where it was.
+    rate: steps a second of a source other than PushT [Hz].
     """
-    buffer = ReplayBuffer(Path(source), rate)
+    return import_buffer(ReplayBuffer(Path(source), rate), store)
+
+
+def import_buffer(
+    buffer: ReplayBuffer, store: str | Path, progress: Callable[[int], None] = lambda done: None
+) -> Imported:
+    """Bring all episodes in; each is read back and compared. One that was interrupted continues where it was.
+
+    progress: called with the number of episodes done.
+    """
     with _destination(Path(store), buffer) as target:
         target.salvage()
         known = {e.attrs["source_episode"] for e in target.episodes if e.attrs.get("source_hash") == buffer.fingerprint}
         for number in range(len(buffer.ends)):
             if number not in known:
                 _import_episode(buffer, number, target)
-            progress(number + 1, len(buffer.ends))
+            progress(number + 1)
     return Imported(len(buffer.ends) - len(known), len(known), int(buffer.ends[-1]))
 
 

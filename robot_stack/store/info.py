@@ -60,7 +60,7 @@ def describe(store: Store) -> Info:
         episodes=len(episodes),
         rows=sum(map(len, episodes)),
         seconds=sum(len(episode) / episode.attrs["rate"] for episode in episodes),
-        rate=float(np.median([measured_rate(time) for time in times])) if times else float("nan"),
+        rate=_percentile(np.array([measured_rate(time) for time in times]), 50),
         drops=sum(int(missing(time, a["rate"]).sum()) for time, a in zip(times, attrs, strict=True)),
         salvaged=sum(bool(a["salvaged"]) for a in attrs),
         synthetic=any(a["time_source"] == "synthetic" for a in attrs),
@@ -80,7 +80,7 @@ def _stream(name: str, times: list[Array], captured: list[Array]) -> StreamInfo:
     ages = np.concatenate([time - values for time, values in zip(times, captured, strict=True)])
     return StreamInfo(
         name=name,
-        rate=float(np.nanmedian([measured_rate(values) for values in captured])),
+        rate=_percentile(np.array([measured_rate(values) for values in captured]), 50),
         age_median=_percentile(ages, 50),
         age_p99=_percentile(ages, 99),
         repeats=sum(int(repeats(values).sum()) for values in captured),

@@ -98,7 +98,7 @@ def test_a_check_finds_its_fault_and_only_that(
 def test_missing_rows_are_found_where_most_are_missing(tmp_path: Path) -> None:
     (found,) = inspect(_episode(tmp_path, _nothing, skip=(*range(20, 24), 40)))
     assert (found.step, found.severity) == (20, "warning")
-    assert "5 rows are missing, 4 of them before this step" in found.what
+    assert "rows are missing: 5, of them 4 before this step" in found.what
 
 
 def _episode(path: Path, change: Callable[[int, Record], None], skip: tuple[int, ...] = ()) -> Any:

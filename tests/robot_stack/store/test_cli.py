@@ -91,7 +91,7 @@ def test_list_has_a_line_an_episode(store: Store, capsys: pytest.CaptureFixture[
 
 def test_check_finds_nothing_in_good_data(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     record(store)
-    assert check(store, capsys) == (0, "1 episodes checked: nothing wrong found\n")
+    assert check(store, capsys) == (0, "1 episode checked: nothing wrong found\n")
 
 
 def test_check_names_the_array_whose_bytes_changed(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +126,7 @@ def test_check_tells_what_was_salvaged_and_what_waits_for_it(store: Store, capsy
     assert (code, "recording was cut off before its commit" in printed) == (0, True)
     store.salvage()
     code, printed = check(store, capsys)
-    assert (code, "salvaged after its recorder died: 1 whole rows" in printed) == (0, True)
+    assert (code, "salvaged after its recorder died: 1 rows were whole" in printed) == (0, True)
 
 
 def test_check_does_not_take_a_recording_in_progress_for_a_wreck(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_stack.store import Store, diffusion_policy
-from robot_stack.store.diffusion_policy import PUSHT, import_zarr
+from robot_stack.store.diffusion_policy import PUSHT, ReplayBuffer, import_buffer, import_zarr
 from robot_stack.types import Source, StoreError
 
 REAL = Path(__file__).parents[4] / "shared/data/pusht_human_v7/pusht_cchi_v7_replay.zarr"
@@ -62,13 +62,13 @@ def test_a_zip_comes_in_like_a_folder(tmp_path: Path) -> None:
 
 
 def test_an_import_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
-    def cut(done: int, total: int) -> None:
+    def cut(done: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     pusht(tmp_path / "z")
     with pytest.raises(KeyboardInterrupt):
-        import_zarr(tmp_path / "z", tmp_path / "s", progress=cut)
+        import_buffer(ReplayBuffer(tmp_path / "z"), tmp_path / "s", cut)
     result = import_zarr(tmp_path / "z", tmp_path / "s")
     assert (result.new, result.skipped) == (1, 2)
     assert [len(episode) for episode in Store.open(tmp_path / "s").episodes] == [5, 7, 8]
