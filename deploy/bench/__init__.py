@@ -1,0 +1,29 @@
+"""`robot-stack bench`: the figures of the README, measured on this machine, from outside of what is measured."""
+
+import json
+import os
+import platform
+from importlib import import_module
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from deploy.bench.figure import Figure
+
+
+def run(config: DictConfig) -> int:
+    """Measure, print, and write the figures as JSON if asked to; 1 if one misses its target."""
+    console = Console(highlight=False)
+    figures: list[Figure] = import_module(f"deploy.bench.{config.name}").measure(config, console)
+    table = Table("what", "measured", "target", title=f"bench {config.name} on {len(os.sched_getaffinity(0))} cores")
+    for figure in figures:
+        colour = "" if figure.met is None else "green" if figure.met else "red"
+        table.add_row(figure.what, f"[{colour}]{figure}[/]" if colour else str(figure), figure.target)
+    console.print(table)
+    if config.out is not None:
+        machine = {"cores": len(os.sched_getaffinity(0)), "kernel": platform.release(), "system": platform.platform()}
+        values = {figure.what: {"values": figure.values, "unit": figure.unit, "met": figure.met} for figure in figures}
+        Path(config.out).write_text(json.dumps({"machine": machine, "figures": values}, indent=1))
+    return int(any(figure.met is False for figure in figures))
