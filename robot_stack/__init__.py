@@ -1,1 +1,1 @@
-"""The ground of robot-stack: types, time, geometry, control, simulation and the store. Imports no torch at import time."""
+"""The ground of robot-stack: types, time, geometry, control, simulation and the store. Imports no torch."""

@@ -68,7 +68,7 @@ HEALTH = Spec(
         Field("late", unit="s"),
     ]
 )
-"""Of one worker, about once a second: iterations so far, measured rate, longest work and worst lateness since the last."""
+"""Of one worker, about once a second: iterations so far, measured rate, longest work, worst lateness since the last."""
 
 KEYS = Topic(  # what a person does in the browser, raw
     "keys", Spec([Field("time", unit="s"), Field("pressed", (16,), "u1"), Field("engage", dtype="u1")]), 32
@@ -118,7 +118,7 @@ class Station:
 
     @property
     def operator(self) -> Topic:
-        """What the person asks for. engaged: the person flies. kind: types.TargetKind. verdict: 1, 0, or -1 for none."""
+        """What the person asks for. engaged: the person flies. kind: types.TargetKind. verdict: 1, 0, -1 for none."""
         return Topic(
             "operator",
             Spec(

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Protocol, Self
 
-from robot_stack.types import Array, ArmState
+from robot_stack.types import ArmState, Array
 
 
 class Arm(Protocol):
