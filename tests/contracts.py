@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def camera_delivers_new_pictures_with_the_time_of_capture(make: Callable[[], Cam
         frames = [camera.read() for _ in range(5)]
         arrived = now()
     assert all(frame.image.shape == (*shape, 3) and frame.image.dtype == np.uint8 for frame in frames)
-    assert all(a.time < b.time and a.sequence < b.sequence for a, b in zip(frames, frames[1:], strict=False))
+    assert all(a.time < b.time and a.sequence < b.sequence for a, b in pairwise(frames))
     assert arrived - 0.5 < frames[-1].time <= arrived
     assert frames[-1].image.std() > 10.0, "a picture of nothing"
 

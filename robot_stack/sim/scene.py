@@ -145,9 +145,9 @@ def _furniture(spec: mujoco.MjSpec) -> None:
 
 
 def _cameras(spec: mujoco.MjSpec) -> None:
-    spec.worldbody.add_camera(name="front", fovy=45, **_view(np.array([1.30, 0.42, 0.72]), np.array([0.36, 0.0, 0.12])))
+    spec.worldbody.add_camera(name="front", fovy=48, **_view(np.array([1.30, 0.42, 0.74]), np.array([0.33, 0.0, 0.16])))
     tool = spec.site(robots.TCP)
-    eye, aim = np.array([0.08, 0.0, float(tool.pos[2]) - 0.11]), np.array([0.0, 0.0, float(tool.pos[2]) + 0.02])
+    eye, aim = np.array([0.09, 0.0, float(tool.pos[2]) - 0.08]), np.array([0.0, 0.0, float(tool.pos[2]) + 0.02])
     tool.parent.add_camera(name="wrist", fovy=75, **_view(eye, aim, up=(1.0, 0.0, 0.0)))
 
 
