@@ -16,6 +16,7 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_architecture.py
+	$(BIN)/pytest -q tests/robot_stack/test_safety.py --cov=robot_stack.safety --cov-branch --cov-fail-under=100
 
 setup:
 	@scripts/setup.sh
