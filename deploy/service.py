@@ -253,7 +253,7 @@ class Service:
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    return config
+    return {"teleop": None, **config}  # Hydra leaves out a group whose choice is null
 
 
 def _rules(verb: str, config: dict[str, Any]) -> Rules:

@@ -1,0 +1,226 @@
+"""The service, whole: real processes, real time, simulated robot. What happens to it, and what it leaves behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from websockets.sync.client import connect
+
+from robot_stack.store import Store
+from robot_stack.types import Source
+from tests.deploy.conftest import Browser, until
+
+pytestmark = pytest.mark.timeout(300)
+
+START = 60.0
+"""A session must be there by now, on a machine that does other things too [s]."""
+
+
+class Session:
+    """`robot-stack …` as a user starts it."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.store = folder / "store"
+        self.log = folder / "output.log"
+        program = Path(sys.executable).parent / "robot-stack"
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen([str(program), *arguments], stdout=output, stderr=output, cwd=folder)
+        self.children: list[psutil.Process] = []
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def url(self) -> str:
+        return str(until(self._page, START)[1])
+
+    def _page(self) -> re.Match[str] | None:
+        page = re.search(r"page at (http://\S+),", self.output)
+        assert page or self.process.poll() is None, self.output
+        return page
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = httpx.get(f"{self.url}/api/status").json()
+        return status
+
+    def until(self, condition: Callable[[dict[str, Any]], Any], limit: float = START) -> dict[str, Any]:
+        """Wait for a status; the session must stay alive meanwhile."""
+
+        def look() -> dict[str, Any] | None:
+            assert self.process.poll() is None, self.output
+            status = self.status()
+            return status if condition(status) else None
+
+        found: dict[str, Any] = until(look, limit)
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+        return found
+
+    def pid(self, worker: str) -> int:
+        return int(next(w["pid"] for w in self.status()["workers"] if w["name"] == worker))
+
+    def wait(self, limit: float) -> int:
+        return self.process.wait(limit)
+
+    def orphans(self) -> list[psutil.Process]:
+        """Workers that still run."""
+        return [child for child in self.children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for orphan in self.orphans():
+            orphan.kill()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Session]]:
+    sessions: list[Session] = []
+
+    def begin(verb: str, *arguments: str, store: bool = True) -> Session:
+        folder = tmp_path / str(len(sessions))
+        folder.mkdir()
+        where = [f"store={folder / 'store'}"] if store else []
+        sessions.append(Session(folder, verb, *where, "port=0", *arguments))
+        return sessions[-1]
+
+    yield begin
+    for session in sessions:
+        session.close()
+
+
+def recording(status: dict[str, Any]) -> bool:
+    return status["phase"] == "recording" and status["episode"]["rows"] > 5
+
+
+def test_scripted_operator_records_an_episode_which_a_replay_flies_again(start: Callable[..., Session]) -> None:
+    session = start("collect", "episodes=1", "seed=3")
+    session.until(recording)
+    assert session.wait(60.0) == 0, session.output
+    assert "episode 1: success" in session.output
+    assert session.orphans() == []
+    (episode,) = Store.open(session.store).episodes
+    assert episode.attrs["verdict"] == "success"
+    assert episode.attrs["kind"] == "collect"
+    assert episode.attrs["operator"] == "scripted"
+    assert episode.attrs["seed"] == 3
+    assert (episode["source"] == Source.OPERATOR).mean() > 0.7
+    again = start("replay", f"source={session.store}")
+    again.until(lambda status: status["source"] == "script" and status["phase"] == "recording")
+    assert again.wait(60.0) == 0, again.output
+    (replayed,) = Store.open(again.store).episodes
+    assert replayed.attrs["kind"] == "replay"
+    assert replayed.attrs["replayed"] == episode.id
+    assert replayed.attrs["seed"] == 3
+    assert (replayed["source"] == Source.SCRIPT).mean() > 0.7
+
+
+def test_killed_camera_is_started_again_and_shown(start: Callable[..., Session]) -> None:
+    session = start("collect", "episodes=0")
+    session.until(recording)
+    killed = session.pid("camera.front")
+    os.kill(killed, signal.SIGKILL)
+    session.until(lambda status: any(w["restarts"] == 1 for w in status["workers"]), 5.0)
+    session.until(
+        lambda status: all(w["state"] == "up" for w in status["workers"]) and status["ages"]["camera.front"] < 0.5
+    )
+    assert session.pid("camera.front") != killed
+    assert "camera.front was killed by signal 9: started again" in session.output
+    session.process.send_signal(signal.SIGINT)
+    assert session.wait(15.0) == 130
+    until(lambda: session.orphans() == [])
+    assert Store.open(session.store).episodes[-1].attrs["verdict"] in ("unknown", "success")
+
+
+def test_killed_control_ends_the_session_with_the_reason(start: Callable[..., Session]) -> None:
+    session = start("collect", "episodes=0")
+    session.until(recording)
+    os.kill(session.pid("control"), signal.SIGKILL)
+    assert session.wait(15.0) == 1
+    assert "control was killed by signal 9. The end of " in session.output
+    assert "Traceback" not in session.output
+    until(lambda: session.orphans() == [])
+
+
+def test_killed_parent_leaves_no_orphans_and_its_episode_is_salvaged(start: Callable[..., Session]) -> None:
+    session = start("collect", "episodes=0")
+    session.until(recording)
+    session.process.kill()
+    began = time.monotonic()
+    until(lambda: session.orphans() == [], 5.0)
+    assert time.monotonic() - began < 2.0
+    with Store.open(session.store) as store:
+        store.salvage()
+        assert len(store.episodes[-1]) > 5
+
+
+def test_person_at_the_page_flies_by_keys_and_stops(start: Callable[..., Session], browser: Browser) -> None:
+    session = start("collect", "episodes=0", "teleop=browser", "auto=false")
+    status = session.until(lambda status: status["phase"] == "ready")
+    assert status["keys"]
+    browser.open(session.url)
+    until(lambda: browser.text("phase") == "Ready")
+    until(lambda: browser.run("!document.querySelector('[data-action=start]').disabled"))
+    browser.click("button[data-action=start]")
+    session.until(lambda status: status["phase"] == "recording")
+    browser.key("keyDown", "Space", " ")
+    browser.key("keyDown", "KeyF", "f")
+    session.until(lambda status: status["source"] == "operator", 3.0)
+    until(lambda: browser.text("source") == "OPERATOR")
+    browser.key("keyUp", "KeyF", "f")
+    browser.key("keyUp", "Space", " ")
+    session.until(lambda status: status["source"] == "nobody", 3.0)
+    until(
+        lambda: browser.run(
+            "document.getElementById('camera-front').getContext('2d').getImageData(160,120,1,1).data[3]"
+        )
+    )
+    browser.click("#stop")
+    stopped = session.until(lambda status: status["mode"] == "stop", 3.0)
+    assert stopped["reason"] == "stop requested"
+    until(lambda: browser.text("source") == "STOPPED")
+    with connect(session.url.replace("http", "ws") + "/api/state") as socket:
+        assert json.loads(socket.recv(timeout=2.0))["mode"] == "stop"
+    session.process.send_signal(signal.SIGTERM)
+    assert session.wait(15.0) == 130
+    until(lambda: session.orphans() == [])
+    (episode,) = Store.open(session.store).episodes
+    assert (episode["source"] == Source.OPERATOR).any()
+
+
+def test_worker_that_fails_at_start_is_the_error_with_its_log(start: Callable[..., Session]) -> None:
+    session = start("collect", "robot.arm._target_=robot_stack.arms.sim.NoArm")
+    assert session.wait(START) == 1
+    assert "control ended with code 1" in session.output
+    assert "NoArm" in session.output
+    assert "Traceback" not in session.output.partition("The end of")[0]
+
+
+def test_ctrl_c_while_starting_ends_in_order(start: Callable[..., Session]) -> None:
+    session = start("collect")
+    until(lambda: "page at" in session.output, START)
+    children = psutil.Process(session.process.pid).children(recursive=True)
+    session.process.send_signal(signal.SIGINT)
+    assert session.wait(15.0) == 130
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_port_in_use_is_an_error_that_names_it(start: Callable[..., Session]) -> None:
+    first = start("collect", "episodes=0")
+    port = first.url.rpartition(":")[2]
+    second = start("collect", f"port={port}")
+    assert second.wait(START) == 2
+    assert f"port {port}: Address already in use" in second.output
+    first.process.send_signal(signal.SIGINT)
+    assert first.wait(15.0) == 130
