@@ -177,3 +177,10 @@ def test_every_yaml_belongs_to_a_verb_or_a_group() -> None:
     from robot_stack.cli import VERBS
 
     assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} == set(VERBS)
+
+
+def test_the_newcomers_path_through_the_code_is_short() -> None:
+    table = (ROOT / "README.md").read_text().split("The path, in this order")[1].split("After it")[0]
+    files = re.findall(r"^\| `(\S+\.py)`", table, re.MULTILINE)
+    assert len(files) > 4
+    assert sum(len((ROOT / file).read_text().splitlines()) for file in files) < 1000
