@@ -2,7 +2,7 @@
 
 Written here and not through the zarr library for speed and safety, measured on 150 frames of 240x320: the library
 takes 10 ms to write and 1.1 ms to read a frame in a shard, this file 0.05 and 0.3, because frames are compressed once,
-as they are recorded, and a commit moves bytes; and each file can be fsynced. Any zarr v3 reader opens the result.
+as they are recorded, and a commit moves bytes; and the files can be fsynced. Any zarr v3 reader opens the result.
 Format: zarr core v3 and its sharding codec v1.0, https://zarr-specs.readthedocs.io/en/latest/v3/core/.
 """
 
@@ -38,17 +38,6 @@ def row_bytes(field: Field) -> int:
     return int(np.prod(field.shape, dtype=int)) * np.dtype(field.dtype).itemsize
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file under a temporary name, fsync it, rename it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(partial, path)
-    sync_folder(path.parent)
-
-
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -58,10 +47,33 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(path: Path) -> None:
+    """Make everything in a folder durable; one pass at the end costs far less than an fsync after every write."""
+    for folder, _, files in os.walk(path, topdown=False):
+        for name in files:
+            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(folder))
+
+
 def write_group(path: Path, attributes: dict[str, Any]) -> None:
-    """Make a folder a zarr group, or replace the attributes of one."""
+    """Make a folder a zarr group; not durable before a `sync_tree`."""
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes})
+    (path / "zarr.json").write_text(_group(attributes))
+
+
+def replace_group(path: Path, attributes: dict[str, Any]) -> None:
+    """Replace the attributes of a group that others read: under a temporary name, then renamed; durable."""
+    partial = path / f"zarr.json.{os.getpid()}.partial"
+    with partial.open("w") as file:
+        file.write(_group(attributes))
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(partial, path / "zarr.json")
+    sync_folder(path)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -71,9 +83,9 @@ def read_attributes(path: Path) -> dict[str, Any]:
 
 
 def write_table(path: Path, field: Field, rows: NDArray[Any], attributes: dict[str, Any]) -> None:
-    """Write `rows` (T, *shape) as an array of one chunk, fsynced."""
+    """Write `rows` (T, *shape) as an array of one chunk; not durable before a `sync_tree`."""
     path.mkdir()
-    _write_file(path / _key(0, rows.ndim), TABLE.encode(rows))
+    (path / _key(0, rows.ndim)).write_bytes(TABLE.encode(rows))
     codecs = [_bytes_codec(field), TABLE.metadata(rows.dtype)]
     _write_array_metadata(path, field, len(rows), len(rows), codecs, attributes)
 
@@ -123,8 +135,6 @@ class FrameFile:
         index = np.array(self._index + [(_MISSING, _MISSING)] * empty, "<u8").tobytes()
         with self._shard as shard:
             shard.write(index + google_crc32c.value(index).to_bytes(4, "little"))
-            shard.flush()
-            os.fsync(shard.fileno())
 
 
 def read(path: Path, start: int = 0, stop: int | None = None) -> NDArray[Any]:
@@ -226,11 +236,8 @@ def _write_array_metadata(
         "codecs": codecs,
         "attributes": {"unit": field.unit, "frame": field.frame, **attributes},
     }
-    write_json(path / "zarr.json", content)
+    (path / "zarr.json").write_text(json.dumps(content, indent=1))
 
 
-def _write_file(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _group(attributes: dict[str, Any]) -> str:
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1)

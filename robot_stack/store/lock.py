@@ -46,7 +46,7 @@ class WriterLock:
         return arrays.read_attributes(self._writing) if (self._writing / "zarr.json").exists() else {}
 
     def _note(self, **notes: int) -> None:
-        arrays.write_group(self._writing, self._notes() | notes)
+        arrays.replace_group(self._writing, self._notes() | notes)
 
 
 def is_locked(writing: Path) -> bool:

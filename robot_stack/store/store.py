@@ -63,7 +63,9 @@ class Store:
         arrays.write_group(partial / "writing", {})
         root = {"format": FORMAT, "version": VERSION, "codec": codec}
         arrays.write_group(partial, {**root, "spec": json.loads(spec.to_json()), "station": dict(station)})
+        arrays.sync_tree(partial)
         os.rename(partial, path)
+        arrays.sync_folder(path.absolute().parent)
         return cls(path)
 
     @property

@@ -97,7 +97,7 @@ def remove(folder: Path) -> None:
 
 
 def _build(journal: Path, contents: Contents, folder: Path, spec: Spec, codec: Codec) -> None:
-    """Write the zarr group of the rows in a journal, every file and folder fsynced."""
+    """Write the zarr group of the rows in a journal, durably."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     tables, digests = _build_frames(journal, contents.rows, folder, spec, codec)
@@ -111,6 +111,7 @@ def _build(journal: Path, contents: Contents, folder: Path, spec: Spec, codec: C
     attrs["drops"] = int(missing(tables["time"], attrs["rate"]).sum())
     attrs["content"] = content_hash(spec, digests)
     arrays.write_group(folder, attrs)
+    arrays.sync_tree(folder)
 
 
 def _build_frames(
