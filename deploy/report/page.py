@@ -1,0 +1,39 @@
+"""The report's HTML: sections of text, tables and pictures around the numbers of one run."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+STYLE = Path(__file__).with_name("report.css")
+
+
+def page(title: str, sections: Iterable[str]) -> str:
+    """A whole document; nothing in it is loaded from elsewhere."""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE.read_text()}</style>'
+        f"<body><h1>{escape(title)}</h1>{''.join(sections)}</body></html>"
+    )
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading and what belongs under it."""
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Plain text as a paragraph; kind: '', 'lead' or 'muted'."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Cells are text, except commands: a Path or a string that begins with 'robot-stack ' is set as code."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(cell: object) -> str:
+    if isinstance(cell, Path) or str(cell).startswith("robot-stack "):
+        return f"<td><code>{escape(str(cell))}</code></td>"
+    return f"<td>{escape(str(cell))}</td>"
