@@ -34,7 +34,7 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close all connections and the port."""
+        """Close all connections and the port; may be called again."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(timeout=3.0)

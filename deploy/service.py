@@ -148,6 +148,7 @@ class Service:
             self._loop()
         finally:
             self._supervisor.stop()
+            server.stop()  # before the bus is closed that its pages listen to
         self._say(f"ended: {self.director.finished} episodes{f' in {self.store}' if self.store else ''}")
         if self.director.error is not None:
             raise ServiceError(f"{self.director.error}; logs in {self.folder}")
