@@ -47,7 +47,7 @@ def inverse(a: Array) -> Array:
 def normalize(a: Array) -> Array:
     """The same pose with a quaternion of length 1; a quaternion of length 0 becomes the identity."""
     result = np.array(a, dtype=float)
-    length = sqrt(sum(value * value for value in result[3:].tolist()))
+    length = sqrt(result[3:].dot(result[3:]))
     result[3:] = result[3:] / length if length > 0.0 else IDENTITY[3:]
     return result
 

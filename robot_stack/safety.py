@@ -78,6 +78,8 @@ class Safety:
         self._stop_low, self._stop_high = self._low + 0.5 * limits.margin, self._high - 0.5 * limits.margin
         self._q_low, self._q_high = self.robot.lower + JOINT_MARGIN, self.robot.upper - JOINT_MARGIN
         self._reach = self.robot.velocity * 1.5
+        n = len(self.robot.joints)
+        self._sizes = (("q", n), ("dq", n), ("base_from_tcp", 7), ("wrench", 6))
         self._last: ArmState | None = None
 
     def follower(self) -> Follower:
@@ -109,13 +111,12 @@ class Safety:
     def clamp_pose(self, pose: Array) -> tuple[Array, str]:
         """The nearest pose (7,) inside the box, and what was changed."""
         result = se3.normalize(pose)
-        position = np.minimum(np.maximum(pose[:3], self._pose_low), self._pose_high)
-        result[:3] = position
-        excess = np.abs(position - pose[:3])
+        result[:3] = np.minimum(np.maximum(pose[:3], self._pose_low), self._pose_high)
+        excess = np.abs(result[:3] - pose[:3])
         axis = int(excess.argmax())
         if excess[axis] == 0.0:
             return result, ""
-        return result, f"box: {AXES[axis]} {pose[axis]:.3f} m asked, limit {position[axis]:.3f} m"
+        return result, f"box: {AXES[axis]} {pose[axis]:.3f} m asked, limit {result[axis]:.3f} m"
 
     def clamp_joints(self, q: Array) -> tuple[Array, str]:
         """The nearest joints (n,) inside the joint limits, and what was changed."""
@@ -172,15 +173,14 @@ class Safety:
 
     def _danger(self, follower: Follower, jacobian: Array, speed: float) -> str:
         """What would be exceeded if the arm made the proposed step and then braked as fast as it can."""
-        motion = follower.candidate
-        early, late, rest = (follower.stopping(part) for part in INSTANTS)
-        velocities = np.array([motion.dq, follower.peak(), early.dq, late.dq])
+        early, late, rest = follower.stopping(INSTANTS)
+        velocities = np.array([follower.candidate.dq, follower.peak(), early[1], late[1]])
         return (
             self._joints_too_fast(velocities)
             or self._tcp_too_fast(velocities.dot(jacobian.T), speed)
-            or self._beyond_joints(follower.motion.q, rest.q)
-            or self._out_of_box(follower.motion.q, late.q)
-            or self._out_of_box(follower.motion.q, rest.q)
+            or self._beyond_joints(follower.motion.q, rest[0])
+            or self._out_of_box(follower.motion.q, late[0])
+            or self._out_of_box(follower.motion.q, rest[0])
         )
 
     def _joints_too_fast(self, velocities: Array) -> str:
@@ -237,13 +237,8 @@ class Safety:
         return self._check_shape(state) or self._check_time(now, state) or self._check_place(state, setpoint)
 
     def _check_shape(self, state: ArmState) -> str:
-        n = len(self.robot.joints)
-        for name, value, size in (
-            ("q", state.q, n),
-            ("dq", state.dq, n),
-            ("base_from_tcp", state.base_from_tcp, 7),
-            ("wrench", state.wrench, 6),
-        ):
+        for name, size in self._sizes:
+            value: Array = getattr(state, name)
             if value.shape != (size,):
                 return f"arm: {name} has shape {value.shape}, expected ({size},)"
             if not isfinite(value.dot(value)):

@@ -117,9 +117,10 @@ class Follower:
         """The velocity (n,) that the candidate still reaches if its acceleration fades as fast as jerk allows."""
         return _peak(self.candidate, self.jerk)
 
-    def stopping(self, part: float) -> Motion:
-        """How braking from the candidate goes, after this part (0..1) of the time that it takes; at rest at 1."""
-        return _at(self._candidate_plan, part * float(self._candidate_plan.duration))
+    def stopping(self, parts: tuple[float, ...]) -> Array:
+        """Position, velocity and acceleration (k, 3, n) of braking from the candidate, after parts (0..1) of its time."""
+        duration = float(self._candidate_plan.duration)
+        return np.array([self._candidate_plan.at_time(part * duration) for part in parts])
 
     def go(self) -> None:
         """Take the candidate."""
@@ -129,7 +130,7 @@ class Follower:
     def brake(self) -> None:
         """Follow the plan to rest for one period."""
         self._elapsed += self._period
-        self.motion = _at(self._plan, self._elapsed)
+        self.motion = Motion(*np.array(self._plan.at_time(self._elapsed)))
 
     def _approach(self, velocity: Array) -> Motion:
         dt, (q, dq, ddq) = self._period, self.motion
@@ -153,7 +154,3 @@ class Follower:
 def _peak(motion: Motion, jerk: Array) -> Array:
     result: Array = motion.dq + motion.ddq * np.abs(motion.ddq) / (2.0 * jerk)
     return result
-
-
-def _at(plan: Trajectory, t: float) -> Motion:
-    return Motion(*np.array(plan.at_time(t)))

@@ -199,6 +199,13 @@ def test_a_joint_that_jumps_stops_and_is_named(safety):
     assert safety.check(10.002, state(10.002, q=q), q) == "arm: shoulder_lift_joint jumped from -1.716 to -1.416 rad"
 
 
+def test_after_forgetting_the_next_measurement_may_be_anywhere(safety):
+    safety.check(10.0, state(), HOME)
+    safety.forget()
+    q = HOME + [0, 0.3, 0, 0, 0, 0]
+    assert safety.check(10.002, state(10.002, q=q), q) == ""
+
+
 def test_a_joint_may_move_as_fast_as_the_robot_can(safety):
     safety.check(10.0, state(), HOME)
     q = HOME + 0.1 * KINEMATICS.robot.velocity

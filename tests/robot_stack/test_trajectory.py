@@ -110,10 +110,10 @@ def test_the_way_to_rest_is_what_braking_then_does():
     moving = follower()
     fly(moving, [np.array([5.0, -5.0])] * 100)
     moving.propose(VELOCITY)
-    promised = moving.stopping(1.0)
+    promised = moving.stopping((0.5, 1.0))[-1]
     moving.go()
     fly(moving, [None] * 400, brake=range(400))
-    assert_allclose(moving.motion.q, promised.q, atol=1e-9)
+    assert_allclose(moving.motion.q, promised[0], atol=1e-9)
 
 
 def test_where_ruckig_finds_no_common_way_each_joint_brakes_for_itself(monkeypatch):
