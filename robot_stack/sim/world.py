@@ -40,9 +40,8 @@ class World:
         self._quaternion = np.zeros(4)
         self._joints = slice(0, len(self.robot.joints))
         first = self.model.body(self._gripper.base).id
-        root = self.model.body_rootid[first]
-        self._hand = slice(first, 1 + int(np.flatnonzero(self.model.body_rootid == root)[-1]))
-        self._root = root
+        self._root = self.model.body_rootid[first]
+        self._hand = slice(first, 1 + int(np.flatnonzero(self.model.body_rootid == self._root)[-1]))
         self._bodies = {name: self.model.body(name).id for name in self.task.objects}
         self._renderers: dict[str, Renderer] = {}
         self.reset(0)

@@ -10,8 +10,8 @@ from robot_stack.types import Array
 if TYPE_CHECKING:
     import mujoco
 
-EDGE = 0.045
-"""Edge of the cube [m]: 20 mm of play on each side of an open gripper when well aligned."""
+EDGE = 0.05
+"""Edge of the cube [m]: an open gripper has 15 to 18 mm of play on each side when well aligned."""
 HEIGHT = 0.10
 """The cube's underside must come this high above the table [m]."""
 REGION = ((0.34, 0.59), (-0.20, 0.20))

@@ -21,6 +21,11 @@ def test_an_unknown_task_is_refused_with_the_names_there_are() -> None:
         task("fly")
 
 
+def test_an_unknown_camera_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"no camera 'top' in the simulated scene; there are: front, wrist"):
+        station("ur5e", "lift", {"top": (96, 96)})
+
+
 def test_the_station_knows_the_objects_of_its_task() -> None:
     assert station("fr3", "peg").objects == ("peg", "hole")
     assert station("fr3", "peg").joints == 7
