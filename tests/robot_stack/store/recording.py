@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,13 +42,14 @@ def die_at(number: int) -> None:
         setattr(os, name, fatal(getattr(os, name)))
 
 
-def record(path: str, rows: int, kill: int = 0) -> None:
-    """Salvage, then record one episode; with `kill`, die at that step of its commit."""
+def record(path: str, rows: int, kill: int = 0, period: float = 0.0) -> None:
+    """Salvage, then record one episode, a row every `period` [s]; with `kill`, die at that step of its commit."""
     with Store.open(path) as store:
         store.salvage()
         writer = store.writer({"kind": "collect", "task": "test"})
         for step in range(rows):
             writer.append(row(step))
+            time.sleep(period)
         if kill:
             die_at(kill)
         writer.commit("success")
@@ -57,7 +59,7 @@ def record(path: str, rows: int, kill: int = 0) -> None:
 def record_for_ever(path: str) -> None:
     """Episode after episode."""
     while True:
-        record(path, rows=25)
+        record(path, rows=100, period=0.001)
 
 
 def record_and_die_at_every_step(path: str) -> None:
