@@ -14,7 +14,7 @@ import numpy as np
 from robot_stack import pose as se3
 from robot_stack.kinematics import Kinematics
 from robot_stack.trajectory import Follower, Target
-from robot_stack.types import ArmState, Array, TargetKind
+from robot_stack.types import ArmState, Array, ConfigError, TargetKind
 
 JOINT_MARGIN = 0.01
 """Requests end this far inside the joint limits [rad]."""
@@ -62,6 +62,19 @@ class Limits:
     request_age: float = 0.5
     operator_age: float = 0.2
     chunk_age: float = 1.5
+
+    def __post_init__(self) -> None:
+        for axis, low, high in zip(AXES, self.box_min, self.box_max, strict=True):
+            if not low + 2 * self.margin < high:
+                raise ConfigError(
+                    f"the box has no room along {axis}: {low} to {high} m, less {self.margin} m each side"
+                )
+        for name in ("joint_velocity", "joint_acceleration", "joint_jerk"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a part of the robot's own limit, 0..1")
+        for name in ("tcp_speed", "tcp_rotation", "tracking", "state_age", "request_age", "operator_age", "chunk_age"):
+            if not getattr(self, name) > 0.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0")
 
 
 class Safety:

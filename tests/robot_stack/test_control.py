@@ -1,4 +1,5 @@
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -444,7 +445,7 @@ def assert_tool_within_limits(flight):
     points = np.array(poses)[:, :3]
     assert (points >= np.array(limits.box_min)).all()
     assert (points <= np.array(limits.box_max)).all()
-    steps = np.array([se3.distance(a, b) for a, b in zip(poses, poses[1:], strict=False)]).reshape(-1, 2)
+    steps = np.array([se3.distance(a, b) for a, b in pairwise(poses)]).reshape(-1, 2)
     assert (steps[:, 0] <= limits.tcp_speed * PERIOD * (1 + 1e-6)).all()
     assert (steps[:, 1] <= limits.tcp_rotation * PERIOD * (1 + 1e-6)).all()
 

@@ -2,6 +2,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from robot_stack import robots
 from robot_stack.kinematics import Kinematics
 from robot_stack.robots import ROBOTS, TCP, arm_spec, robot
 from robot_stack.types import ConfigError
@@ -15,6 +16,12 @@ def name(request):
 def test_an_unknown_robot_lists_the_known_ones():
     with pytest.raises(ConfigError, match=r"no robot 'ur10'; there are: ur5e, fr3"):
         robot("ur10")
+
+
+def test_a_missing_model_package_is_named(monkeypatch):
+    monkeypatch.setattr(robots, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="package franky_sim with the robot's model files is not installed"):
+        arm_spec("fr3")
 
 
 def test_every_array_has_a_value_a_joint_and_is_read_only(name):

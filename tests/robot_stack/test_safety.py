@@ -8,7 +8,7 @@ from robot_stack import pose as se3
 from robot_stack.kinematics import Kinematics
 from robot_stack.safety import Limits, Safety
 from robot_stack.trajectory import Target
-from robot_stack.types import ArmState, TargetKind
+from robot_stack.types import ArmState, ConfigError, TargetKind
 
 KINEMATICS = Kinematics("ur5e")
 HOME = KINEMATICS.robot.home
@@ -223,3 +223,18 @@ def test_limits_are_frozen_and_have_defaults_that_hold_the_home_pose():
         limits.tcp_speed = 9.0
     assert (np.array(limits.box_min) < POSE[:3]).all()
     assert (np.array(limits.box_max) > POSE[:3]).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"box_max": (0.85, -0.495, 0.7)}, "the box has no room along y: -0.5 to -0.495 m, less 0.005 m each side"),
+        ({"joint_jerk": 1.5}, "joint_jerk is 1.5, expected a part of the robot's own limit, 0..1"),
+        ({"joint_velocity": 0.0}, "joint_velocity is 0.0"),
+        ({"tcp_speed": -1.0}, "tcp_speed is -1.0, expected more than 0"),
+        ({"chunk_age": float("nan")}, "chunk_age is nan"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused_with_what_would(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        Limits(**wrong)
