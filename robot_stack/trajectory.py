@@ -118,7 +118,7 @@ class Follower:
         return _peak(self.candidate, self.jerk)
 
     def stopping(self, parts: tuple[float, ...]) -> Array:
-        """Position, velocity and acceleration (k, 3, n) while braking from the candidate, at these parts of its time."""
+        """Position, velocity, acceleration (k, 3, n) while braking from the candidate, at these parts of its time."""
         duration = float(self._candidate_plan.duration)
         return np.array([self._candidate_plan.at_time(part * duration) for part in parts])
 
