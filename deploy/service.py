@@ -67,6 +67,10 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells report it."""
 ENDING = 5.0
 """After Ctrl-C an open episode is given this long to be written; later it is left to be salvaged [s]."""
+PROPOSERS = {"inference", "replay"}
+"""Kinds of workers that publish chunks."""
+PRIORITY = 40
+"""Of the main thread: behind control, ahead of all that computes. A stop waits for nobody's pictures or networks."""
 KEYBOARDS = ("teleop.keyboard.", "teleop.browser.")
 
 
@@ -129,7 +133,7 @@ class Service:
         server = Server(self.config["host"], self.config["port"])
         try:
             clean_dead_nodes()
-            with self._signals(), SharedBus(self.session) as bus:
+            with self._signals(), _ahead(PRIORITY), SharedBus(self.session) as bus:
                 return self._serve(bus, server)
         finally:
             server.stop()
@@ -138,6 +142,7 @@ class Service:
 
     def _serve(self, bus: SharedBus, server: Server) -> int:
         self._requests, self._episodes = bus.publisher(REQUEST), bus.publisher(EPISODE)
+        self._chunks = bus.publisher(self.station.chunk)
         self._board = Board(bus, self.station, self.config["robot"]["name"])
         self._supervisor = Supervisor(self._jobs, self.session, self.folder, bus)
         self._decide()
@@ -162,15 +167,21 @@ class Service:
             if now() >= due:
                 due = max(due + PERIOD, now())
             self._supervisor.check()
-            for event in self._supervisor.events:
-                self._say(event)
-            self._supervisor.events.clear()
+            self._react()
             if self._supervisor.failure is not None:
                 self._request(Mode.STOP, reset=False)
                 raise ServiceError(self._supervisor.failure)
             if self._interrupted_at is not None and now() - self._interrupted_at > ENDING:
                 return
             self._decide()
+
+    def _react(self) -> None:
+        """Say what happened to workers. What a lost policy had planned is not flown on: nobody would mend it."""
+        for event in self._supervisor.events:
+            self._say(event.words)
+            if event.kind in PROPOSERS:
+                self._chunks.send(cell.no_chunk(self.station, now()))
+        self._supervisor.events.clear()
 
     def _decide(self) -> None:
         """One step of the director; publish what it wants."""
@@ -250,6 +261,18 @@ class Service:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _ahead(priority: int) -> Iterator[None]:
+    """This thread in real-time priority, if the system grants it; not the threads and processes that it starts."""
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ in its log.
 
 import os
 import select
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,14 @@ class Job:
     config: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a worker of this kind, in words."""
+
+    kind: str
+    words: str
+
+
 @dataclass
 class _Post:
     """A job, and who does it now."""
@@ -60,7 +69,7 @@ class Supervisor:
 
     def __init__(self, jobs: Sequence[Job], session: str, folder: Path, bus: Bus) -> None:
         self.failure: str | None = None
-        self.events: list[str] = []  # what happened to workers since `start`, a sentence each
+        self.events: list[Event] = []  # new ones; whoever reads them clears the list
         self._jobs = jobs
         self._session, self._folder = session, folder
         self._posts: list[_Post] = []
@@ -95,8 +104,8 @@ class Supervisor:
             if not post.worker.alive:
                 self._replace(post, time)
             elif post.ready and post.health is not None and time - float(post.health["time"]) > SILENCE:
-                self.events.append(f"{post.job.name} hangs and is killed")
-                os.kill(post.worker.pid, 9)
+                self.events.append(Event(post.job.kind, f"{post.job.name} hangs and is killed"))
+                os.kill(post.worker.pid, signal.SIGKILL)
             elif not post.ready and time - post.started > START_PATIENCE:
                 self._fail(post, f"was not ready after {START_PATIENCE:.0f} s")
 
@@ -130,7 +139,7 @@ class Supervisor:
         elif post.restarts >= MAX_RESTARTS:
             self._fail(post, f"{how} for the {MAX_RESTARTS + 1}th time")
         else:
-            self.events.append(f"{post.job.name} {how}: started again")
+            self.events.append(Event(post.job.kind, f"{post.job.name} {how}: started again"))
             post.worker.stop()
             os.close(post.pidfd)
             post.worker = spawn(post.job.kind, self._session, post.job.config, self._folder, post.job.name)

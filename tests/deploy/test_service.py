@@ -17,6 +17,9 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
+from robot_stack import sim
+from robot_stack.bus import SharedBus
+from robot_stack.clock import now
 from robot_stack.store import Store
 from robot_stack.types import Source
 from tests.deploy.conftest import Browser, until
@@ -85,15 +88,15 @@ class Session:
             orphan.kill()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Session]]:
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Session]]:
     sessions: list[Session] = []
 
-    def begin(verb: str, *arguments: str, store: bool = True) -> Session:
-        folder = tmp_path / str(len(sessions))
-        folder.mkdir()
-        where = [f"store={folder / 'store'}"] if store else []
-        sessions.append(Session(folder, verb, *where, "port=0", *arguments))
+    def begin(verb: str, *arguments: str) -> Session:
+        for session in sessions:
+            session.close()
+        folder = tmp_path_factory.mktemp(verb)
+        sessions.append(Session(folder, verb, f"store={folder / 'store'}", "port=0", *arguments))
         return sessions[-1]
 
     yield begin
@@ -101,30 +104,67 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Session]]:
         session.close()
 
 
-def recording(status: dict[str, Any]) -> bool:
-    return status["phase"] == "recording" and status["episode"]["rows"] > 5
-
-
-def test_scripted_operator_records_an_episode_which_a_replay_flies_again(start: Callable[..., Session]) -> None:
+@pytest.fixture(scope="module")
+def demonstration(start: Callable[..., Session]) -> Path:
+    """A store with one episode of a scripted operator."""
     session = start("collect", "episodes=1", "seed=3")
     session.until(recording)
     assert session.wait(60.0) == 0, session.output
     assert "episode 1: success" in session.output
     assert session.orphans() == []
-    (episode,) = Store.open(session.store).episodes
+    return session.store
+
+
+def recording(status: dict[str, Any]) -> bool:
+    return status["phase"] == "recording" and status["episode"]["rows"] > 5
+
+
+def test_scripted_operator_records_an_episode(demonstration: Path) -> None:
+    (episode,) = Store.open(demonstration).episodes
     assert episode.attrs["verdict"] == "success"
     assert episode.attrs["kind"] == "collect"
     assert episode.attrs["operator"] == "scripted"
     assert episode.attrs["seed"] == 3
     assert (episode["source"] == Source.OPERATOR).mean() > 0.7
-    again = start("replay", f"source={session.store}")
-    again.until(lambda status: status["source"] == "script" and status["phase"] == "recording")
-    assert again.wait(60.0) == 0, again.output
-    (replayed,) = Store.open(again.store).episodes
+
+
+def test_replay_flies_the_episode_again_from_the_same_start(demonstration: Path, start: Callable[..., Session]) -> None:
+    session = start("replay", f"source={demonstration}")
+    session.until(lambda status: status["source"] == "script" and status["phase"] == "recording")
+    assert session.wait(60.0) == 0, session.output
+    (episode,), (replayed,) = Store.open(demonstration).episodes, Store.open(session.store).episodes
     assert replayed.attrs["kind"] == "replay"
     assert replayed.attrs["replayed"] == episode.id
     assert replayed.attrs["seed"] == 3
     assert (replayed["source"] == Source.SCRIPT).mean() > 0.7
+    assert replayed.attrs["verdict"] == "success"
+
+
+def test_killed_policy_is_a_hold_within_a_tenth_of_a_second_and_it_flies_again(
+    demonstration: Path, start: Callable[..., Session]
+) -> None:
+    run = demonstration.parent / "run"
+    program = Path(sys.executable).parent / "robot-stack"
+    choices = ["task=lift", "policy=bc", "steps=20", f"store={demonstration}", f"out={run}"]
+    subprocess.run([str(program), "train", *choices], check=True, capture_output=True)
+    session = start("deploy", f"checkpoint={run}", "teleop=browser", "episodes=0", "time_limit=120.0")
+    session.until(lambda status: status["source"] == "policy" and recording(status))
+    station = sim.station("ur5e", "lift", {"front": (240, 320), "wrist": (240, 320)})
+    policy = session.pid("inference")
+    with SharedBus(session.status()["session"]) as bus:
+        controls = bus.subscriber(station.control)
+        os.kill(policy, signal.SIGKILL)
+        killed = now()
+        held = until(lambda: next((c for c in controls.drain() if c["source"] == Source.NOBODY), None))
+    assert held["time"] - killed < 0.1
+    session.until(lambda status: status["source"] == "policy")
+    assert "inference was killed by signal 9: started again" in session.output
+    session.process.send_signal(signal.SIGINT)
+    assert session.wait(15.0) == 130
+    episode = Store.open(session.store).episodes[-1]
+    assert episode.attrs["checkpoint"] == str(run)
+    assert (episode["source"] == Source.POLICY).any()
+    assert episode["proposed.kind"].any()
 
 
 def test_killed_camera_is_started_again_and_shown(start: Callable[..., Session]) -> None:
