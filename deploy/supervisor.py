@@ -137,7 +137,7 @@ class Supervisor:
         if post.job.kind in VITAL or (not post.ready and post.restarts == 0):
             self._fail(post, how)
         elif post.restarts >= MAX_RESTARTS:
-            self._fail(post, f"{how} for the {MAX_RESTARTS + 1}th time")
+            self._fail(post, f"{how}, after {MAX_RESTARTS} restarts")
         else:
             self.events.append(Event(post.job.kind, f"{post.job.name} {how}: started again"))
             post.worker.stop()
