@@ -223,10 +223,12 @@ class _Keys:
             keys = browser.parse(text, now())
         except browser.KeysError as error:
             return {"error": str(error)}
-        if self._flying is not None and self._flying is not page:
-            return {"error": "another page is flying"} if _pressed(keys) else {}
-        self._flying = page if _pressed(keys) else None
-        self._publisher.send(keys)
+        pressed = _pressed(keys)
+        if pressed and self._flying not in (None, page):
+            return {"error": "another page is flying"}
+        if pressed or self._flying is page:
+            self._publisher.send(keys)
+            self._flying = page if pressed else None
         return {}
 
     def leave(self, page: WebSocket) -> None:

@@ -41,7 +41,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -58,8 +58,9 @@ from deploy.server import Server
 from deploy.supervisor import Job, Supervisor
 from robot_stack.bus import SharedBus, clean_dead_nodes
 from robot_stack.clock import now
-from robot_stack.station import EPISODE, REQUEST, Station
+from robot_stack.station import EPISODE, KEYS, REQUEST, Station
 from robot_stack.types import Mode, RobotStackError
+from teleop import terminal
 
 PERIOD = 0.1
 """Of the heartbeat [s]."""
@@ -150,7 +151,8 @@ class Service:
         self._say(f"{self.verb}: page at {server.url}, logs in {self.folder}")
         try:
             self._supervisor.start()
-            self._loop()
+            with self._terminal(bus):
+                self._loop()
         finally:
             self._supervisor.stop()
             server.stop()  # before the bus is closed that its pages listen to
@@ -244,6 +246,13 @@ class Service:
 
     def _say(self, words: str) -> None:
         print(words, flush=True)
+
+    def _terminal(self, bus: SharedBus) -> AbstractContextManager[object]:
+        """The keys of this terminal, where the operator flies by keys and there is a terminal."""
+        if not (_has_keys(self.config) and terminal.available()):
+            return nullcontext()
+        self._say(f"keys here too: {terminal.HELP}")
+        return terminal.Terminal(bus.publisher(KEYS).send, lambda: self.order(Order.STOP))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -147,6 +147,7 @@ def test_malformed_keys_are_answered_with_words_and_the_page_may_go_on(desk: Des
         assert desk.pressed() == []
         socket.send('{"pressed": [], "engage": true}')
         assert json.loads(socket.recv(timeout=2.0)) == {}
+        assert desk.pressed() == [{"Space"}]
 
 
 def test_page_that_watches_does_not_take_the_keys_from_the_page_that_flies(desk: Desk) -> None:
