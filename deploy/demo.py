@@ -122,7 +122,7 @@ class Story:
 
     def _training(self, name: str, policy: str, weights: str) -> list[str]:
         choice = [f"task={self.cfg.task.name}", f"policy={policy}", f"weights={weights}", f"seed={self.cfg.seed}"]
-        return ["train", f"store={self.store}", *choice, f"out={self.out / name}"]
+        return ["train", f"store={self.store}", *choice, f"steps={self.cfg.steps}", f"out={self.out / name}"]
 
     def _evaluate(self, title: str, why: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Fly each on the same starts; returns the result of each."""

@@ -75,7 +75,7 @@ def _success(evaluations: Mapping[str, Any]) -> str:
             f"{round(result['success'] * result['episodes'])} of {result['episodes']}",
             f"{result['success']:.0%}",
             "{:.0%} to {:.0%}".format(*result["success_95"]),
-            f"{_duration(result):.1f} s",
+            _duration(result),
         )
         for name, result in evaluations.items()
     ]
@@ -185,9 +185,9 @@ def _successes(result: Mapping[str, Any]) -> NDArray[np.float64]:
     return np.array([float(outcome["success"]) for outcome in result["outcomes"]])
 
 
-def _duration(result: Mapping[str, Any]) -> float:
+def _duration(result: Mapping[str, Any]) -> str:
     seconds = [outcome["seconds"] for outcome in result["outcomes"] if outcome["success"]]
-    return float(np.mean(seconds)) if seconds else float("nan")
+    return f"{np.mean(seconds):.1f} s" if seconds else "–"
 
 
 def _spread(values: Sequence[float]) -> tuple[str, str, str]:

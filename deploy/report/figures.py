@@ -70,7 +70,7 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
             axes.plot(curve["validation_step"], curve["validation"], "o", color=colour, markersize=3.5)
     axes.set_yscale("log")
     axes.set_xlabel("optimiser step (line: training loss, dots: loss on held-out episodes)")
-    axes.legend(frameon=False, ncols=2)
+    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return _svg(figure)
 
 
