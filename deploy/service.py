@@ -240,7 +240,8 @@ class Service:
         if phase is Phase.RECORDING:
             self._say(self.director.note)
         elif self._phase is Phase.IDLE:
-            self._say(f"{self.director.note}: {self.status['reason']}")
+            reason = f": {self.status['reason']}" if self.status["mode"] == "stop" else ""
+            self._say(self.director.note + reason)
         elif phase is Phase.IDLE and self._phase is not Phase.DONE:
             self._say("all streams are there")
 
