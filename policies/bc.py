@@ -39,4 +39,4 @@ class BehaviourCloning(Policy):
 
     def _chunk(self, history: dict[str, Tensor]) -> Tensor:
         condition = self.condition(history)
-        return self.net(condition).view(len(condition), self.window.horizon, self.targets.size)  # type: ignore[no-any-return]
+        return self.net(condition).view(len(condition), self.window.horizon, self.targets.size)

@@ -40,7 +40,8 @@ class Checkpoint:
         """The policy, with its weights, ready to act (on the CPU)."""
         policy = build(self.config["policy"], self.spec)
         load_weights(policy, self.folder / "model.safetensors")
-        return policy.eval().requires_grad_(False)
+        policy.eval().requires_grad_(False)
+        return policy
 
     def check(self, spec: Spec, what: str) -> None:
         """Raise CheckpointError unless rows of `spec` have every field the policy knows, as it knows it."""

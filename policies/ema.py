@@ -21,7 +21,7 @@ class Ema:
 
     def decay(self) -> float:
         """Share of the old average that the next update keeps."""
-        return min(1.0 - (1.0 + self.updates) ** -self.power, self.limit)
+        return float(min(1.0 - (1.0 + self.updates) ** -self.power, self.limit))
 
     def update(self, policy: Policy) -> None:
         """Take one step of `policy` in."""

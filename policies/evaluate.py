@@ -158,7 +158,7 @@ def fly_with_workers(config: Mapping[str, Any], seeds: Sequence[int]) -> Iterato
     shares = [list(seeds[i :: config["workers"]]) for i in range(config["workers"])]
     jobs = [{**config, "seeds": share} for share in shares if share]
     queue: SimpleQueue[Outcome | RobotStackError | None] = SimpleQueue()
-    with _workers(len(jobs)) as workers, ThreadPoolExecutor(len(jobs)) as readers:
+    with ThreadPoolExecutor(len(jobs)) as readers, _workers(len(jobs)) as workers:
         for worker, job in zip(workers, jobs, strict=True):
             readers.submit(_read, worker, job, queue.put)
         running = len(jobs)
@@ -185,7 +185,6 @@ def _workers(count: int) -> Iterator[list[subprocess.Popen[str]]]:
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
 
 
 def _read(
@@ -193,24 +192,31 @@ def _read(
     job: Mapping[str, Any],
     put: Callable[[Outcome | RobotStackError | None], None],
 ) -> None:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    assert worker.stderr is not None
-    worker.stdin.write(json.dumps(job))
-    worker.stdin.close()
-    for line in worker.stdout:
-        put(Outcome(**json.loads(line)))
-    error = worker.stderr.read()
-    if worker.wait() != 0:
-        put(RobotStackError(f"an eval worker ended with exit code {worker.returncode}: {error.strip()[-2000:]}"))
+    """Give a worker its job and pass on what it answers; None at its end."""
+    with worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stderr is not None
+        worker.stdin.write(json.dumps(job))
+        worker.stdin.close()
+        for line in worker.stdout:
+            put(Outcome(**json.loads(line)))
+        said = worker.stderr.read().strip()
+        if worker.wait() != 0:
+            put(RobotStackError(f"an eval worker ended with exit code {worker.returncode}: {said[-2000:]}"))
     put(None)
 
 
-def _serve() -> None:
+def _serve() -> int:
     """A worker: one job on standard input, an outcome a line on standard output."""
     job = json.loads(sys.stdin.read())
-    for outcome in fly(job, job["seeds"]):
-        print(json.dumps(asdict(outcome)), flush=True)
+    try:
+        for outcome in fly(job, job["seeds"]):
+            print(json.dumps(asdict(outcome)), flush=True)
+    except RobotStackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _note(outcomes: Sequence[Outcome]) -> str:
@@ -237,4 +243,4 @@ def _columns() -> list[Any]:
 
 
 if __name__ == "__main__":
-    _serve()
+    sys.exit(_serve())

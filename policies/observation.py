@@ -31,6 +31,8 @@ class Images:
     crop: tuple[int, int]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "resolution", tuple(self.resolution))  # a config gives lists
+        object.__setattr__(self, "crop", tuple(self.crop))
         if self.crop[0] > self.resolution[0] or self.crop[1] > self.resolution[1]:
             raise ConfigError(f"crop {self.crop} is larger than resolution {self.resolution}")
 
@@ -57,7 +59,7 @@ class Observation(nn.Module):
         self.size = self.vector.size
         for name in cameras:
             assert images is not None
-            encoder = images.encoder(tuple(images.crop))
+            encoder = images.encoder(images.crop)
             self.encoders[name.removeprefix(IMAGE)] = encoder
             self.size += int(encoder(torch.zeros(1, 3, *images.crop)).shape[-1])
 

@@ -112,9 +112,10 @@ class State:
         began = time.perf_counter()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
-        loss = weighted(self.policy.loss(batch), batch)
+        with torch.autocast(batch.action.device.type, torch.bfloat16, enabled=self.config["precision"] == "bfloat16"):
+            loss = weighted(self.policy.loss(batch), batch)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config["clip"])
         self.optimiser.step()
         self.ema.update(self.policy)
@@ -218,7 +219,7 @@ def learning_rate(step: int, config: Mapping[str, Any]) -> float:
     warmup, steps, peak = config["warmup"], config["steps"], float(config["rate"])
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    return float(peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
 @contextmanager

@@ -46,8 +46,8 @@ class Sirius:
 
     The published rule: interventions get half of the loss, what came just before them nearly nothing, demonstrations
     keep their share, the robot's own steps get the rest. That rest is negative as soon as demonstrations make up half
-    of the data, and an absent class divides by zero. Here: absent classes are left out, the robot keeps at least `floor`,
-    no weight exceeds `cap`. Equal to the published rule wherever that one is valid and below the cap.
+    of the data, and an absent class divides by zero. Here: absent classes are left out, the robot keeps at least
+    `floor`, no weight exceeds `cap`. Equal to the published rule wherever that one is valid and below the cap.
 
     intervention, before: shares of the loss. floor: least share of the robot's own steps. cap: largest weight.
     """
@@ -80,7 +80,7 @@ class Sirius:
         }
         wanted[Label.ROBOT] = rest - wanted[Label.DEMONSTRATION]
         total = sum(wanted[label] for label in shares)
-        return {label: wanted[label] / total for label in shares}
+        return {label: wanted[label] / total for label in shares} if total else shares
 
     def _capped(self, wanted: dict[Label, float], shares: dict[Label, float]) -> dict[Label, float]:
         """What exceeds the cap goes to the largest class below it; there is one, since the cap is at least one."""

@@ -53,10 +53,11 @@ class Windows:
         device: torch.device | str = "cpu",
     ) -> None:
         lengths = torch.tensor([len(episode) for episode in episodes], dtype=torch.long)
-        if not len(lengths) or int(lengths.max()) < window.execute:
-            longest = int(lengths.max()) if len(lengths) else 0
+        longest = int(lengths.max()) if len(lengths) else 0
+        if longest < window.execute:
             raise StoreError(
-                f"no window fits: a window needs {window.execute} rows, the longest of {len(lengths)} episodes has {longest}"
+                f"no window fits: the longest of {len(lengths)} episodes has {longest} rows, one needs "
+                f"{window.execute}; record longer episodes, or set policy.window.execute"
             )
         ends = lengths.cumsum(0)
         self.window = window

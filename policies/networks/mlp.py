@@ -17,7 +17,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width) -> (B, width)."""
-        return x + self.layers(x)  # type: ignore[no-any-return]
+        return x + self.layers(x)
 
 
 class Mlp(nn.Sequential):
@@ -48,4 +48,4 @@ class MlpDenoiser(nn.Module):
     def forward(self, chunk: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
         """chunk: (B, H, D). timestep: (B,). condition: (B, C). -> (B, H, D)."""
         x = torch.cat([chunk.flatten(1), condition, self.embedding(timestep)], dim=-1)
-        return self.mlp(x).view_as(chunk)  # type: ignore[no-any-return]
+        return self.mlp(x).view_as(chunk)

@@ -20,4 +20,4 @@ class TimestepEmbedding(nn.Module):
     def forward(self, timestep: Tensor) -> Tensor:
         """timestep: (B,)."""
         angles = timestep[:, None] * self.frequencies
-        return self.layers(torch.cat([angles.sin(), angles.cos()], dim=-1))  # type: ignore[no-any-return]
+        return self.layers(torch.cat([angles.sin(), angles.cos()], dim=-1))

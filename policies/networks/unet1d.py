@@ -31,7 +31,7 @@ class ConditionedBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x: (B, inputs, H). condition: (B, C). -> (B, outputs, H)."""
         scale, shift = self.film(condition)[..., None].chunk(2, dim=1)  # (B, outputs, 1) each
-        return self.second(self.first(x) * scale + shift) + self.shortcut(x)  # type: ignore[no-any-return]
+        return self.second(self.first(x) * scale + shift) + self.shortcut(x)
 
 
 class UNet1d(nn.Module):
@@ -78,7 +78,7 @@ class UNet1d(nn.Module):
         x = _through(self.middle, x, c)
         for blocks, grow in zip(self.up, self.grow, strict=True):
             x = grow(_through(blocks, torch.cat([x, skips.pop()], dim=1), c))
-        return self.out(x).transpose(1, 2)  # type: ignore[no-any-return]
+        return self.out(x).transpose(1, 2)
 
 
 def _through(blocks: nn.Module, x: Tensor, condition: Tensor) -> Tensor:

@@ -1,0 +1,129 @@
+"""Small data sets, and the configs of every policy at a size that a test can afford."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot_stack.spec import Field, Spec
+from robot_stack.store import Store
+from robot_stack.types import Source
+
+WINDOW = {"_target_": "policies.Window", "history": 2, "horizon": 8, "execute": 4}
+SPEC = Spec(
+    [
+        Field("time", unit="s"),
+        Field("pose", (7,), unit="m,1", frame="base_from_tcp"),
+        Field("grip", unit="m"),
+        Field("image.top", (24, 32, 3), "u1"),
+        Field("requested.pose", (7,), unit="m,1", frame="base_from_tcp"),
+        Field("requested.grip", unit="m"),
+        Field("source", dtype="u1"),
+    ]
+)
+NETS: dict[str, dict[str, Any]] = {
+    "bc": {"_target_": "policies.networks.mlp.Mlp", "_partial_": True, "width": 64, "blocks": 2},
+    "perceptrons": {"_target_": "policies.networks.mlp.MlpDenoiser", "_partial_": True, "width": 64, "blocks": 2},
+    "unet": {"_target_": "policies.networks.unet1d.UNet1d", "_partial_": True, "channels": [16, 32]},
+}
+IMAGES = {
+    "_target_": "policies.observation.Images",
+    "encoder": {"_target_": "policies.vision.SmallCnn", "_partial_": True, "features": 16, "channels": 16},
+    "resolution": [24, 32],
+    "crop": [20, 28],
+}
+POLICIES = ("bc", "perceptrons", "unet", "bc_images", "perceptrons_images")
+
+
+def _config(name: str) -> dict[str, Any]:
+    net, _, images = name.partition("_")
+    config: dict[str, Any] = {
+        "_target_": "policies.bc.BehaviourCloning" if net == "bc" else "policies.diffusion.Diffusion",
+        "_partial_": True,
+        "observe": ["pose", "grip", *(["image.top"] if images else [])],
+        "act": ["requested.pose", "requested.grip"],
+        "window": WINDOW,
+        "net": NETS[net],
+        **({"images": IMAGES} if images else {}),
+    }
+    if net != "bc":
+        config["prediction"] = "noise" if net == "unet" else "sample"
+    return config
+
+
+@pytest.fixture(params=POLICIES)
+def policy_config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The `policy` part of a config, for each policy there is."""
+    return _config(request.param)
+
+
+@pytest.fixture
+def config_of() -> Callable[[str], dict[str, Any]]:
+    """The `policy` part of the config of a named policy."""
+    return _config
+
+
+@pytest.fixture
+def spec() -> Spec:
+    """Of rows with numbers, poses and a camera."""
+    return SPEC
+
+
+def _rows(random: np.random.Generator, length: int) -> np.ndarray[Any, Any]:
+    """A tool that goes to where it is asked to, a row late; the picture shows how high it is."""
+    rows = np.zeros(length, SPEC.dtype)
+    asked = np.cumsum(random.normal(0.0, 0.02, (length + 1, 3)), axis=0) + (0.4, 0.0, 0.3)
+    rows["time"] = np.arange(length) / 10.0
+    rows["pose"][:, :3], rows["requested.pose"][:, :3] = asked[:-1], asked[1:]
+    turn = np.linspace(0.0, 1.0, length)
+    for name in ("pose", "requested.pose"):
+        rows[name][:, 5], rows[name][:, 6] = np.sin(turn / 2), np.cos(turn / 2)
+    rows["grip"] = rows["requested.grip"] = np.linspace(0.08, 0.0, length)
+    rows["image.top"] = (asked[:-1, 2] * 300).clip(0, 255).astype(np.uint8)[:, None, None, None]
+    rows["source"] = Source.OPERATOR
+    return rows
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Six short episodes."""
+    random = np.random.default_rng(0)
+    made = Store.create(tmp_path / "store", SPEC, {"name": "toy", "robot": "", "rate": 10.0})
+    for length in (12, 20, 16, 14, 18, 22):
+        writer = made.writer({"kind": "collect", "task": "toy"})
+        for row in _rows(random, length):
+            writer.append(row)
+        writer.commit("success")
+    made.close()
+    return made
+
+
+@pytest.fixture
+def training(store: Store, tmp_path: Path, config_of: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """A whole config of `train` that takes a second."""
+    return {
+        "task": {"name": "toy"},
+        "policy": config_of("perceptrons"),
+        "weights": {"_target_": "policies.weights.Uniform"},
+        "store": str(store.path),
+        "out": str(tmp_path / "run"),
+        "resume": None,
+        "verdicts": ["success", "unknown"],
+        "validation": 0.1,
+        "steps": 30,
+        "batch": 16,
+        "rate": 1e-3,
+        "warmup": 5,
+        "weight_decay": 1e-4,
+        "clip": 1.0,
+        "ema_power": 0.75,
+        "log_every": 5,
+        "validate_every": 10,
+        "checkpoint_every": 1000,
+        "seed": 0,
+        "precision": "float32",
+        "threads": 1,
+        "device": "cpu",
+    }

@@ -1,0 +1,84 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from policies import Window, checkpoint
+from policies.pilot import Pilot
+from policies.windows import Windows
+from robot_stack.spec import Field, Spec
+from robot_stack.station import Station
+from robot_stack.store import Store
+from robot_stack.types import CheckpointError, Source, TargetKind
+
+STATION = Station("toy", joints=6, cameras={"top": (48, 64)})
+
+
+@pytest.fixture(params=["perceptrons", "bc_images"])
+def pilot(
+    request: pytest.FixtureRequest, config_of: Callable[[str], dict[str, Any]], store: Store, tmp_path: Path
+) -> Pilot:
+    """Flies a policy that knows the limits of the data; its camera is twice as large as what it looks at."""
+    config = config_of(request.param)
+    spec = Spec(Field(f.name, (48, 64, 3), "u1") if f.name == "image.top" else f for f in store.spec)
+    torch.manual_seed(0)
+    policy = checkpoint.build(config, spec)
+    data = Windows(store.episodes, ["pose", "grip"], config["act"], Window(2, 8, 4))
+    policy.fit(data.observe, data.action)
+    checkpoint.save(tmp_path / "run" / "step-0000001", policy, {"policy": config}, {"rate": 10.0})
+    return Pilot(tmp_path / "run", device="cpu")
+
+
+def rows_of(count: int, first: float = 100.0) -> list[Any]:
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(count):
+        row = STATION.row.record(time=first + i / 10.0, grip=0.04)
+        row["pose"] = [0.4, 0.0, 0.3 + 0.01 * i, 0.0, 0.0, 0.0, 1.0]
+        row["image.top"] = random.integers(0, 255, (48, 64, 3))
+        rows.append(row)
+    return rows
+
+
+def test_the_first_waypoint_is_now_and_the_others_follow_at_the_rate_of_the_rows(pilot: Pilot) -> None:
+    chunk = pilot.chunk(rows_of(2), STATION)
+    assert chunk.dtype == STATION.chunk.spec.dtype
+    assert (chunk["count"], chunk["source"], chunk["kind"]) == (8, Source.POLICY, TargetKind.POSE)
+    assert chunk["observed"] == chunk["times"][0] == 100.1
+    assert np.allclose(np.diff(chunk["times"][:8]), 0.1)
+    assert np.allclose(np.linalg.norm(chunk["pose"][:8, 3:], axis=1), 1.0, atol=1e-4)
+    assert (chunk["pose"][8:] == 0.0).all()
+
+
+def test_what_is_flown_on_is_what_is_trained_on(pilot: Pilot) -> None:
+    """The rows of an episode through the data path of training, and through the pilot, give the same chunk."""
+    rows = rows_of(6)
+
+    class Recorded:
+        id, attrs = "ep-000000", {}
+
+        def __len__(self) -> int:
+            return len(rows)
+
+        def __getitem__(self, name: str) -> np.ndarray:
+            return np.array([row[name] for row in rows])
+
+    resolution = pilot.policy.observation.images.resolution if pilot.policy.observation.images else None
+    data = Windows([Recorded()], pilot.policy.observes, pilot.policy.acts, Window(2, 8, 1), resolution=resolution)
+    with torch.inference_mode():
+        expected = pilot.policy.act(data.batch(torch.tensor([4])).observe, None, [torch.Generator().manual_seed(0)])
+    chunk = pilot.chunks([rows[3:5]], STATION, [torch.Generator().manual_seed(0)])[0]
+    assert np.array_equal(chunk["pose"][:8].astype(np.float32), expected[0, :, :7].numpy())
+    assert np.array_equal(chunk["grip"][:8].astype(np.float32), expected[0, :, 7].numpy())
+
+
+def test_another_rate_is_refused(pilot: Pilot) -> None:
+    with pytest.raises(CheckpointError, match="trained on 10 rows a second, the cell makes 20"):
+        pilot.check(Station("cell", joints=6, cameras={"top": (48, 64)}, rate=20.0), "the cell")
+
+
+def test_the_cameras_that_it_needs_are_known(pilot: Pilot) -> None:
+    assert pilot.cameras == ({"top": (48, 64)} if pilot.policy.observation.images else {})

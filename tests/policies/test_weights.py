@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.weights import Iwr, Sirius, Uniform, class_shares, step_weights
+from robot_stack.interventions import Label
+from robot_stack.types import ConfigError
+
+LEARNED = [label for label in Label if label != Label.IDLE]
+SHARES = st.dictionaries(st.sampled_from(LEARNED), st.floats(1e-5, 1.0), min_size=1).map(
+    lambda drawn: {label: share / sum(drawn.values()) for label, share in drawn.items()}
+)
+
+
+@given(SHARES)
+@pytest.mark.parametrize("weighting", [Uniform(), Iwr(), Sirius()], ids=["uniform", "iwr", "sirius"])
+def test_weights_are_finite_not_negative_and_one_on_average_for_any_class_shares(weighting, shares) -> None:
+    weights = weighting(shares)
+    assert set(weights) == set(shares)
+    assert all(np.isfinite(weight) and weight >= 0.0 for weight in weights.values())
+    assert sum(weights[label] * share for label, share in shares.items()) == pytest.approx(1.0)
+
+
+@settings(max_examples=500)
+@given(SHARES, st.floats(1.0, 20.0), st.floats(0.0, 0.6), st.floats(0.0, 0.2), st.floats(0.0, 0.2))
+def test_no_sirius_weight_exceeds_its_cap(shares, cap, intervention, before, floor) -> None:
+    weights = Sirius(intervention, before, floor, cap)(shares)
+    assert max(weights.values()) <= cap * (1.0 + 1e-9)
+    assert sum(weights[label] * share for label, share in shares.items()) == pytest.approx(1.0)
+
+
+@given(st.floats(0.05, 0.4), st.floats(0.1, 0.3), st.floats(0.01, 0.1))
+def test_sirius_equals_the_published_rule_where_that_one_is_valid(demonstration, intervention, before) -> None:
+    shares = {
+        Label.DEMONSTRATION: demonstration,
+        Label.INTERVENTION: intervention,
+        Label.PRE_INTERVENTION: before,
+        Label.ROBOT: 1.0 - demonstration - intervention - before,
+    }
+    weights = Sirius()(shares)
+    assert weights[Label.DEMONSTRATION] == pytest.approx(1.0)
+    assert weights[Label.INTERVENTION] == pytest.approx(0.5 / intervention)
+    assert weights[Label.PRE_INTERVENTION] == pytest.approx(0.002 / before)
+    published = (1.0 - 0.5 - demonstration - 0.002) / shares[Label.ROBOT]
+    assert weights[Label.ROBOT] == pytest.approx(published)
+
+
+def test_sirius_where_the_published_weight_of_the_robot_is_negative() -> None:
+    """The shares of a first round: P(demo) 0.60, P(robot) 0.25, P(intervention) 0.12; published: robot -0.41."""
+    shares = {Label.DEMONSTRATION: 0.60, Label.ROBOT: 0.25, Label.INTERVENTION: 0.12, Label.PRE_INTERVENTION: 0.03}
+    weights = Sirius()(shares)
+    assert weights[Label.DEMONSTRATION] == pytest.approx(0.75, abs=0.005)
+    assert weights[Label.ROBOT] == pytest.approx(0.20)
+    assert weights[Label.INTERVENTION] == pytest.approx(4.17, abs=0.005)
+    assert weights[Label.PRE_INTERVENTION] == pytest.approx(0.07, abs=0.005)
+
+
+def test_iwr_gives_interventions_half_of_the_loss() -> None:
+    weights = Iwr()({Label.ROBOT: 0.9, Label.INTERVENTION: 0.1})
+    assert weights[Label.INTERVENTION] * 0.1 == pytest.approx(0.5)
+
+
+def test_idle_steps_have_no_weight_and_no_share() -> None:
+    tags = np.array([Label.IDLE, Label.ROBOT, Label.IDLE, Label.INTERVENTION, Label.ROBOT], np.uint8)
+    assert class_shares(tags) == pytest.approx({Label.ROBOT: 2 / 3, Label.INTERVENTION: 1 / 3})
+    weights = step_weights(tags, Sirius())
+    assert weights[[0, 2]].tolist() == [0.0, 0.0]
+    assert weights[tags != Label.IDLE].mean() == pytest.approx(1.0)
+
+
+def test_impossible_shares_are_refused() -> None:
+    with pytest.raises(ConfigError, match="cap >= 1"):
+        Sirius(cap=0.5)
