@@ -8,6 +8,8 @@ later.
 """
 
 import logging
+import os
+from contextlib import suppress
 
 from deploy import cell
 from deploy.worker import Context
@@ -17,6 +19,9 @@ from robot_stack.observe import Observer
 from robot_stack.spec import Record
 from robot_stack.station import Station
 from robot_stack.types import Mode, Source
+
+NICE = -10
+"""Ahead of pictures and recording: how long a plan takes is how old it is when it is flown."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +46,8 @@ class Replanning:
 
 def run(context: Context) -> None:
     """The process. Config: station, checkpoint, execute (rows between two plans; None: as trained)."""
+    with suppress(PermissionError):
+        os.nice(NICE)
     station = cell.from_json(context.config["station"])
     pilot = Pilot(context.config["checkpoint"])
     pilot.check(station, f"this station ({station.name})")

@@ -56,6 +56,7 @@ class _Post:
     pidfd: int
     started: float
     restarts: int = 0
+    lost: bool = False  # it ended, and that was said
     ready: bool = False
     health: Record | None = None
 
@@ -93,8 +94,8 @@ class Supervisor:
 
     def wait(self, seconds: float, other: int) -> None:
         """Sleep at most so long [s]: less when a worker ends, or when the file `other` has something to read."""
-        alive = [post.pidfd for post in self._posts if post.worker.alive]
-        select.select([other, *alive], [], [], max(0.0, seconds))
+        watched = [post.pidfd for post in self._posts if not post.lost]
+        select.select([other, *watched], [], [], max(0.0, seconds))
 
     def check(self) -> None:
         """Look at every worker; restart those that ended and may be."""
@@ -133,18 +134,21 @@ class Supervisor:
             post.health, post.ready = health, True
 
     def _replace(self, post: _Post, time: float) -> None:
+        """Say that a worker ended; start it again only at the next look, so that what must follow need not wait."""
         how = _ending(post.worker.exitcode)
         if post.job.kind in VITAL or (not post.ready and post.restarts == 0):
             self._fail(post, how)
         elif post.restarts >= MAX_RESTARTS:
             self._fail(post, f"{how}, after {MAX_RESTARTS} restarts")
-        else:
+        elif not post.lost:
             self.events.append(Event(post.job.kind, f"{post.job.name} {how}: started again"))
+            post.lost = True
+        else:
             post.worker.stop()
             os.close(post.pidfd)
             post.worker = spawn(post.job.kind, self._session, post.job.config, self._folder, post.job.name)
             post.pidfd, post.started, post.ready = os.pidfd_open(post.worker.pid), time, False
-            post.restarts += 1
+            post.restarts, post.lost = post.restarts + 1, False
 
     def _fail(self, post: _Post, what: str) -> None:
         if self.failure is None:

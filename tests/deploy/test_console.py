@@ -17,7 +17,7 @@ def test_page_says_who_flies_in_the_colour_of_the_source(desk: Desk, page: Brows
 
 
 def test_stop_button_stops_and_the_page_shows_why(desk: Desk, page: Browser) -> None:
-    until(lambda: page.text("phase") == "ready")
+    until(lambda: page.text("phase") == "Ready")
     page.click("#stop")
     until(lambda: page.text("source") == "STOPPED")
     assert desk.orders == [Order.STOP]
@@ -25,7 +25,7 @@ def test_stop_button_stops_and_the_page_shows_why(desk: Desk, page: Browser) -> 
 
 
 def test_escape_stops_too(desk: Desk, page: Browser) -> None:
-    until(lambda: page.text("phase") == "ready")
+    until(lambda: page.text("phase") == "Ready")
     page.key("keyDown", "Escape", "Escape")
     until(lambda: desk.orders == [Order.STOP])
 
@@ -55,7 +55,7 @@ def test_camera_shows_the_newest_picture(desk: Desk, page: Browser) -> None:
 
 
 def test_buttons_that_mean_nothing_now_are_disabled(desk: Desk, page: Browser) -> None:
-    until(lambda: page.text("phase") == "ready")
+    until(lambda: page.text("phase") == "Ready")
     disabled = "[...document.querySelectorAll('button:disabled')].map(b => b.dataset.mode ?? b.dataset.action).join()"
     until(lambda: page.run(disabled) == "success,fail,discard")
     page.click("button[data-action=start]")
@@ -76,7 +76,7 @@ def test_workers_are_listed_with_their_state(desk: Desk, page: Browser) -> None:
 
 
 def test_page_says_so_when_the_service_is_gone(desk: Desk, page: Browser) -> None:
-    until(lambda: page.text("phase") == "ready")
+    until(lambda: page.text("phase") == "Ready")
     desk.server.stop()
     until(lambda: page.text("source") == "NO CONTACT", limit=6.0)
 
@@ -84,5 +84,5 @@ def test_page_says_so_when_the_service_is_gone(desk: Desk, page: Browser) -> Non
 @pytest.mark.parametrize("width", [1440, 1100, 700])
 def test_nothing_is_wider_than_the_page(desk: Desk, page: Browser, width: int) -> None:
     page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-    until(lambda: page.text("phase") == "ready")
+    until(lambda: page.text("phase") == "Ready")
     assert page.run("document.documentElement.scrollWidth") <= width
