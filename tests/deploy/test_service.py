@@ -141,7 +141,7 @@ def test_replay_flies_the_episode_again_from_the_same_start(demonstration: Path,
     assert replayed.attrs["verdict"] == "success"
 
 
-def test_killed_policy_is_a_hold_within_a_tenth_of_a_second_and_it_flies_again(
+def test_policy_whose_process_ended_is_a_hold_within_a_tenth_of_a_second_and_flies_again(
     demonstration: Path, start: Callable[..., Session]
 ) -> None:
     run = demonstration.parent / "run"
