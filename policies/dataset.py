@@ -15,7 +15,7 @@ from policies.windows import Windows, fingerprint
 from robot_stack.interventions import Label, labels
 from robot_stack.spec import Spec
 from robot_stack.store import Episode, Store
-from robot_stack.types import StoreError
+from robot_stack.types import ConfigError, StoreError
 
 SOURCE = "source"
 KINDS = ("collect", "import", "deploy")
@@ -51,6 +51,7 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
     stores = [Store.open(path) for path in paths]
     policy = config["policy"]
     names = [*policy["observe"], *policy["act"]]
+    _check_robot(stores, config.get("robot"))
     spec = _common_spec(stores, paths, names)
     episodes = [e for store in stores for e in store.episodes if _usable(e, config["verdicts"])]
     if not episodes:
@@ -90,6 +91,16 @@ def _common_spec(stores: Sequence[Store], paths: Sequence[str], names: Sequence[
         if sentences := specs[0].difference(spec):
             raise StoreError(f"stores of different schema cannot be mixed; in {path}: {'; '.join(sentences)}")
     return specs[0]
+
+
+def _check_robot(stores: Sequence[Store], robot: Mapping[str, Any] | None) -> None:
+    """Raise ConfigError if the policy would be evaluated on another robot than it learns from."""
+    for store in stores:
+        recorded = store.station.get("robot")
+        if recorded and robot is not None and recorded != robot["name"]:
+            raise ConfigError(
+                f"{store.path} was recorded on {recorded}, but robot is {robot['name']}: add robot=sim_{recorded}"
+            )
 
 
 def _usable(episode: Episode, verdicts: Sequence[str]) -> bool:

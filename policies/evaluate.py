@@ -22,13 +22,13 @@ from typing import Any, Protocol
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Generator
 
 from policies import checkpoint
 from policies.intervals import bootstrap_mean, wilson
 from policies.pilot import Flown, Pilot
 from robot_stack.lockstep import Rollout
+from robot_stack.progress import bar
 from robot_stack.spec import Record
 from robot_stack.types import RobotStackError
 
@@ -68,11 +68,10 @@ def evaluate(config: Mapping[str, Any], console: Console) -> dict[str, Any]:
     seeds = [FIRST_SEED + config["first"] + i for i in range(config["episodes"])]
     began = time.perf_counter()
     outcomes: list[Outcome] = []
-    with Progress(*_columns(), console=console) as progress:
-        bar = progress.add_task(f"eval {task}", total=len(seeds), note="")
+    with bar(f"eval {task}", len(seeds)) as progress:
         for outcome in fly_with_workers(config, seeds) if config["workers"] > 1 else fly(config, seeds):
             outcomes.append(outcome)
-            progress.update(bar, advance=1, note=_note(outcomes))
+            progress.update(len(outcomes), _note(outcomes))
     outcomes.sort(key=lambda outcome: outcome.seed)
     summary = summarise(outcomes)
     console.print(
@@ -230,16 +229,6 @@ def _percent(interval: tuple[float, float]) -> str:
 
 def _plain(interval: tuple[float, float]) -> str:
     return f"{interval[0]:.3f}, {interval[1]:.3f}"
-
-
-def _columns() -> list[Any]:
-    return [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ]
 
 
 if __name__ == "__main__":

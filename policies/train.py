@@ -21,13 +21,13 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from policies import Batch, Policy, checkpoint
 from policies.dataset import Dataset, load_dataset
 from policies.ema import Ema
 from policies.windows import Order
+from robot_stack.progress import bar
 from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 CURVE = "curve.jsonl"
@@ -77,8 +77,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
         f"{order.batches} batches of {order.batch} an epoch, {config['steps'] / order.batches:.0f} epochs"
     )
 
-    with Progress(*_columns(), console=console) as progress:
-        bar = progress.add_task("train", total=config["steps"], completed=state.step, note="")
+    with bar("train", config["steps"]) as progress:
         while state.step < config["steps"] and not stop.requested:
             loss = state.learn(data.training.batch(order(state.step)))
             if state.step % config["log_every"] == 0 or state.step == config["steps"]:
@@ -87,7 +86,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
                 validated = state.step % config["validate_every"] == 0 or state.step == config["steps"]
                 state.log(loss, state.validate() if validated else None)
             if state.step % 10 == 0 or state.step == config["steps"]:
-                progress.update(bar, completed=state.step, note=state.note())
+                progress.update(state.step, state.note())
             if state.step % config["checkpoint_every"] == 0 and state.step < config["steps"]:
                 state.save(folder)
     return state.save(folder)
@@ -259,13 +258,3 @@ def _diverged(step: int, folder: Path) -> str:
         f"the loss is not finite at step {step}: the run diverged. Lower rate=…, raise warmup=…, or look at the data "
         f"with `robot-stack data check`; the last good checkpoint, if there is one, is in {folder}"
     )
-
-
-def _columns() -> list[Any]:
-    return [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ]

@@ -22,12 +22,12 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture
 def demonstrations(tmp_path: Path) -> Path:
-    """The first 30 episodes, without pictures."""
+    """The first 60 episodes, without pictures."""
     if not PUSHT.exists():
         pytest.skip("the PushT demonstrations are not beside this repository")
     buffer, spec = ReplayBuffer(PUSHT), PushT().row
     with Store.create(tmp_path / "pusht", spec, {"name": "pusht", "robot": "", "rate": 10.0}) as store:
-        for number in range(30):
+        for number in range(60):
             rows: Any = buffer.episode(number)
             writer = store.writer({"kind": "import", "task": "pusht"})
             for row in rows[list(spec.fields)].astype(spec.dtype):
@@ -42,9 +42,9 @@ def test_a_short_run_learns_and_beats_an_untrained_policy(
 ) -> None:
     policy = {**config_of("perceptrons"), "observe": ["agent", "keypoints"], "act": ["requested.position"]}
     policy["window"] = {"_target_": "policies.Window", "history": 2, "horizon": 16, "execute": 8}
-    policy["net"] = {**policy["net"], "width": 128}
+    policy["net"] = {**policy["net"], "width": 256}
     rollout = {"_target_": "robot_stack.sim.pusht.PushT", "_partial_": True}
-    size = {"steps": 1500, "batch": 64, "log_every": 10, "validate_every": 500, "warmup": 50}
+    size = {"steps": 1500, "batch": 128, "log_every": 10, "validate_every": 500, "warmup": 50}
     task = {"name": "pusht", "rollout": rollout}
     trained = train({**training, **size, "store": str(demonstrations), "policy": policy, "task": task}, Stop(), QUIET)
     curve = checkpoint.load_training(trained)[0]["curve"]
@@ -58,6 +58,6 @@ def test_a_short_run_learns_and_beats_an_untrained_policy(
     card = {"rate": 10.0}
     other = checkpoint.save(tmp_path / "untrained", untrained, {"policy": policy, "task": task}, card)
 
-    flown = {"episodes": 12, "first": 0, "parallel": 12, "workers": 1, "steps": None, "threads": 1, "device": "cpu"}
+    flown = {"episodes": 16, "first": 0, "parallel": 16, "workers": 1, "steps": None, "threads": 1, "device": "cpu"}
     scores = [evaluate({**flown, "checkpoint": str(folder)}, QUIET)["score"] for folder in (trained, other)]
     assert scores[0] > scores[1] + 0.2
