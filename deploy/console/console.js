@@ -30,6 +30,7 @@ function watchState() {
 function show(status) {
   const stopped = status.mode === "stop";
   const who = stopped ? "stopped" : status.source;
+  document.body.classList.remove("offline");
   $("flies").dataset.source = who;
   $("source").textContent = who.toUpperCase();
   showRibbon(who, status.phase === "recording");
@@ -96,7 +97,9 @@ setInterval(() => {
   if (performance.now() - heard < SILENCE) return;
   $("flies").dataset.source = "offline";
   $("source").textContent = "NO CONTACT";
-  $("phase").textContent = "the service does not answer";
+  $("phase").textContent = "The service does not answer";
+  $("phase").dataset.phase = "";
+  document.body.classList.add("offline");
   for (const id of ["note", "reason", "elapsed", "rows"]) $(id).textContent = "";
 }, 250);
 
