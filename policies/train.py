@@ -118,6 +118,8 @@ class State:
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config["clip"])
         self.optimiser.step()
         self.ema.update(self.policy)
+        if loss.is_cuda:
+            torch.cuda.synchronize()  # the step is only queued until here
         self.step += 1
         self.seconds += time.perf_counter() - began
         return loss.detach()
