@@ -208,12 +208,16 @@ def test_sessions_do_not_see_one_another(session: str) -> None:
 
 
 def test_signals_stay_with_the_program(session: str) -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with SharedBus(session) as bus:
-        bus.publisher(GRIPPER)
-        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        with SharedBus(session) as bus:
+            bus.publisher(GRIPPER)
+            assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, outside)
 
 
 def test_threads_that_take_a_subscriber_each_all_get_everything(session: str) -> None:
