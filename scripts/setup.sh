@@ -55,6 +55,10 @@ install_system_packages() {
 
 # ---- uv. A version manager's shim may be on the PATH and still refuse to run in this folder, so it is tried.
 
+# uv brings certificates of its own; behind a proxy that signs anew, only those of the system are right.
+system_certificates=/etc/ssl/certs/ca-certificates.crt
+[[ -f $system_certificates ]] && export SSL_CERT_FILE="${SSL_CERT_FILE:-$system_certificates}"
+
 find_uv() {
     local uv
     for uv in uv "$HOME/.local/bin/uv" "$PWD/.uv/bin/uv"; do
