@@ -19,7 +19,7 @@ from robot_stack.types import ArmState, Array, DeviceError, GripperState, Mode, 
 SLOWEST = 0.02
 """Smallest speed override: UR controllers answer slower ones with a protective stop."""
 
-MODES = tuple(int(mode) for mode in Mode)
+MODES = {int(mode): mode for mode in Mode}
 
 ITERATIONS = 1
 """Of inverse kinematics a tick: a reference that moved a millimetre is met to two micrometres, closer the next tick."""
@@ -45,7 +45,7 @@ class Controller:
         self.autonomy = autonomy
         self.stopped = ""  # why the arm is stopped; empty when it is not
         self.reached_home = False
-        self._spec = station.control.spec
+        self._dtype = station.control.spec.dtype
         self._kinematics = Kinematics(robot)
         self._safety = Safety(self._kinematics, limits, 1.0 / station.control_rate)
         self._follower = self._safety.follower()
@@ -65,7 +65,6 @@ class Controller:
         self._at_home_pose = False
         self._grip: float | None = None
 
-    @np.errstate(invalid="ignore", over="ignore")  # what is not finite is found and refused below
     def step(
         self,
         now: float,
@@ -88,8 +87,10 @@ class Controller:
         self._hold_grip(target, grip)
         limited = self._move(target, _speed(request))
         record = self._report(mode, source, target, None if unfit else proposal)
-        record["limited"] = bool(limited)
-        record["reason"] = "; ".join(filter(None, (reason, why, limited))).encode("ascii", "replace")
+        if limited:
+            record["limited"] = 1
+        if reason or why or limited:
+            record["reason"] = "; ".join(filter(None, (reason, why, limited))).encode("ascii", "replace")
         return record
 
     # --- whether ------------------------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ class Controller:
         age = now - float(request["time"])
         if not abs(age) <= self.limits.request_age:
             return Mode.HOLD, f"parent silent for {age:.2f} s, limit {self.limits.request_age:.2f} s"
-        return (Mode(mode), "") if mode in MODES else (Mode.HOLD, f"mode {mode} is none of {MODES}")
+        return (MODES[mode], "") if mode in MODES else (Mode.HOLD, f"mode {mode} is none of {tuple(MODES)}")
 
     # --- who ----------------------------------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class Controller:
         if not self._at_home_pose:
             metres, radians = se3.distance(self._kinematics.forward(self._goal), self._home_pose)
             self._at_home_pose = metres < AT_HOME_POSE[0] and radians < AT_HOME_POSE[1]
-        if self._follower.at_rest and np.abs(self._follower.motion.q - home).max() < AT_HOME:
+        if self._follower.at_rest and np.abs(home - self._follower.motion.q).max() < AT_HOME:
             self.reached_home = True
         if self.reached_home:
             return Source.NOBODY, None, "home"
@@ -180,7 +181,7 @@ class Controller:
         """Move the follower by one period, and say what limits it. Without a target: brake, and hold."""
         if target is None:
             self._follower.brake()
-            self._goal, self._reference = self._follower.motion.q, None
+            self._goal, self._reference = np.array(self._follower.motion.q), None
             return ""
         aim = (
             self._aim_pose(target.pose, speed) if target.kind == TargetKind.POSE else self._aim_joints(target.q, speed)
@@ -211,28 +212,28 @@ class Controller:
         return self.robot.opening if self._grip is None else self._grip
 
     def _report(self, mode: Mode, source: Source, target: Target | None, proposal: Target | None) -> Record:
-        record = np.zeros((), self._spec.dtype)
+        record: Record = np.ndarray((), self._dtype, bytearray(self._dtype.itemsize))  # zeroed, faster than np.zeros
         state, motion = self._state, self._follower.motion
         record["time"], record["q"], record["dq"] = state.time, state.q, state.dq
         record["pose"], record["wrench"] = state.base_from_tcp, state.wrench
-        record["target.q"], record["target.dq"] = motion.q, motion.dq
-        record["target.pose"] = self._kinematics.forward(motion.q)
-        record["target.grip"] = self._held()
+        q = np.array(motion.q)
+        setpoint = Target(TargetKind.NONE, self._kinematics.forward(q), q, self._held())
+        record["target.q"], record["target.dq"] = q, motion.dq
+        record["target.pose"], record["target.grip"] = setpoint.pose, setpoint.grip
         record["source"], record["mode"] = source, Mode.HOLD if self.reached_home else mode
-        self._fill(record, "requested", target, self._goal)
-        self._fill(record, "proposed", proposal, self._goal if proposal is target else motion.q)
+        self._fill(record, "requested", target or setpoint, self._goal)
+        self._fill(record, "proposed", proposal or setpoint, self._goal if proposal is target else q)
         return record
 
-    def _fill(self, record: Record, who: str, target: Target | None, q: Array) -> None:
-        """Both kinds of one target: the pose of joints; for a pose the joints `q`. Without a target the setpoint."""
-        if target is None:
-            target = Target(TargetKind.NONE, record["target.pose"], record["target.q"], self._held())
-        elif target.kind == TargetKind.JOINTS:
-            target = target._replace(pose=self._kinematics.forward(target.q))
-        else:
-            target = target._replace(q=q)
-        record[f"{who}.kind"], record[f"{who}.pose"] = target.kind, target.pose
-        record[f"{who}.q"], record[f"{who}.grip"] = target.q, target.grip
+    def _fill(self, record: Record, who: str, target: Target, q: Array) -> None:
+        """Both kinds of one target: of joints their pose, for a pose the joints `q`."""
+        kind, pose, joints, grip = target
+        if kind == TargetKind.JOINTS:
+            pose = self._kinematics.forward(joints)
+        elif kind == TargetKind.POSE:
+            joints = q
+        record[who + ".kind"], record[who + ".pose"] = kind, pose
+        record[who + ".q"], record[who + ".grip"] = joints, grip
 
 
 def _asked(operator: Record) -> Target | None:

@@ -1,10 +1,12 @@
 """Where the tool is, how it moves, and which joints bring it somewhere: on a model without meshes, in microseconds."""
 
+from math import sumprod
 from typing import Any
 
 import mujoco
 import numpy as np
 
+from robot_stack import pose as se3
 from robot_stack.robots import TCP, arm_spec, robot
 from robot_stack.types import Array
 
@@ -19,49 +21,54 @@ POSTURE = 1e-3
 
 
 class Kinematics:
-    """Forward, Jacobian and inverse kinematics of the TCP. Quaternions are of the hemisphere of the home pose."""
+    """Forward, Jacobian and inverse kinematics of the TCP. Quaternions are of the hemisphere of the home pose.
+
+    joints: how many. reach: the farthest that the TCP can be from each joint's axis (n,) [m]; a radian of that joint
+    moves the TCP by no more, wherever the others are.
+    """
 
     def __init__(self, name: str) -> None:
         self.robot = robot(name)
         self.joints = len(self.robot.joints)
         self._model = _bare_arm(name, self.robot.joints).compile()
         self._data = mujoco.MjData(self._model)
-        self._site = self._model.site(TCP).id
-        self._position = self._data.site_xpos[self._site]  # views of MuJoCo's own memory
-        self._matrix = self._data.site_xmat[self._site]
+        self._tcp = self._model.body(TCP).id
+        self._position = self._data.xpos[self._tcp]  # views of MuJoCo's own memory
+        self._quaternion = self._data.xquat[self._tcp]  # MuJoCo order: w x y z
         self._qpos = self._data.qpos
         self._jacobian = np.zeros((6, self.joints))
         self._transposed = self._jacobian.T
+        self._linear, self._angular = self._jacobian[:3], self._jacobian[3:]
         self._normal = np.zeros((6, 6))
         self._diagonal = self._normal.ravel()[::7]
-        self._linear, self._angular = self._jacobian[:3], self._jacobian[3:]
-        self._quaternion = np.zeros(4)  # MuJoCo order: w x y z
-        self._goal = np.zeros(4)
-        self._turn = np.zeros(4)
-        self._error = np.zeros(6)
         self._step = np.zeros(6)
-        self._hemisphere = np.zeros(4)
-        self._hemisphere[:] = self._wxyz(self.robot.home)
+        self._place(self.robot.home)
+        self._hemisphere: list[float] = self._quaternion.tolist()
+        self.reach = _reach(self._model, self.joints, self._tcp)
 
-    def forward(self, q: Array) -> Array:
+    def forward(self, q: Array | list[float]) -> Array:
         """base_from_tcp (7,) at joints (n,) [rad]."""
-        w, x, y, z = self._wxyz(q).tolist()
-        a, b, c, d = self._hemisphere.tolist()
+        self._place(q)
+        w, x, y, z = self._quaternion.tolist()
+        a, b, c, d = self._hemisphere
         sign = 1.0 if a * w + b * x + c * y + d * z >= 0.0 else -1.0
-        px, py, pz = self._position.tolist()
-        return np.array([px, py, pz, sign * x, sign * y, sign * z, sign * w])
+        return np.array([*self._position.tolist(), sign * x, sign * y, sign * z, sign * w])
 
-    def position(self, q: Array) -> Array:
+    def position(self, q: Array | list[float]) -> Array:
         """Where the TCP is in the base frame (3,) [m]: the cheap half of `forward`."""
-        self._qpos[:] = q
-        mujoco.mj_kinematics(self._model, self._data)
+        self._place(q)
         position: Array = self._position.copy()
         return position
 
-    def jacobian(self, q: Array) -> Array:
+    def jacobian(self, q: Array | list[float]) -> Array:
         """(6, n): linear [m/rad] over angular [rad/rad] velocity of the TCP, in the base frame, for each joint."""
-        self._wxyz(q)
-        return self._update_jacobian().copy()
+        return self.linearize(q)[1]
+
+    def linearize(self, q: Array | list[float]) -> tuple[list[float], Array]:
+        """What `position` and `jacobian` say, at the cost of one."""
+        self._place(q)
+        place: list[float] = self._position.tolist()
+        return place, self._update_jacobian().copy()
 
     def inverse(self, pose: Array, near: Array, iterations: int = 4) -> Array:
         """Joints (n,) for `base_from_tcp` (7,): damped least squares from `near`, inside the joint limits.
@@ -69,38 +76,32 @@ class Kinematics:
         A far or unreachable pose is approached as well as a few iterations can; call again from the result.
         """
         q = near + self._drift(near) if self.joints > 6 else near.copy()
-        self._goal[:] = pose[6], pose[3], pose[4], pose[5]
+        goal = pose.tolist()
         for _ in range(iterations):
-            error = self._pose_error(pose, q)
-            squared = float(error.dot(error))
+            self._place(q)
+            w, x, y, z = self._quaternion.tolist()
+            error = se3.offset([*self._position.tolist(), x, y, z, w], goal)
+            squared = sumprod(error, error)
             if squared < CONVERGED**2:
                 break
-            q += self._least_squares(error, squared)
+            q += self._least_squares(np.array(error), squared)
             np.minimum(q, self.robot.upper, out=q)
             np.maximum(q, self.robot.lower, out=q)
         return q
 
-    def _wxyz(self, q: Array) -> Array:
+    def _place(self, q: Array | list[float]) -> None:
+        """Let `_position` and `_quaternion` be those at joints (n,) [rad]."""
         self._qpos[:] = q
         mujoco.mj_kinematics(self._model, self._data)
-        mujoco.mju_mat2Quat(self._quaternion, self._matrix)
-        return self._quaternion
 
     def _update_jacobian(self) -> Array:
+        """Of the joints last placed; overwritten by the next."""
         mujoco.mj_comPos(self._model, self._data)
-        mujoco.mj_jacSite(self._model, self._data, self._linear, self._angular, self._site)
+        mujoco.mj_jacBody(self._model, self._data, self._linear, self._angular, self._tcp)
         return self._jacobian
 
-    def _pose_error(self, pose: Array, q: Array) -> Array:
-        """From the pose at `q` to `pose`: metres over a rotation vector, in the base frame (6,)."""
-        mujoco.mju_negQuat(self._turn, self._wxyz(q))
-        mujoco.mju_mulQuat(self._turn, self._goal, self._turn)
-        mujoco.mju_quat2Vel(self._error[3:], self._turn, 1.0)
-        np.subtract(pose[:3], self._position, out=self._error[:3])
-        return self._error
-
     def _least_squares(self, error: Array, squared: float) -> Array:
-        """The joint step (n,) that removes the error: J^T (J J^T + damping)^-1 error."""
+        """The joint step (n,) that removes the error (6,): J^T (J J^T + damping)^-1 error."""
         jacobian = self._update_jacobian()
         np.dot(jacobian, self._transposed, out=self._normal)
         self._diagonal += DAMPING + squared
@@ -118,9 +119,23 @@ class Kinematics:
 def _bare_arm(name: str, joints: tuple[str, ...]) -> Any:
     """The model of the arm alone: no shapes, no fingers, no actuators. Compiles in milliseconds."""
     spec = arm_spec(name)
+    tcp = spec.site(TCP)
+    tcp.parent.add_body(name=TCP, pos=tcp.pos, quat=tcp.quat)  # MuJoCo keeps quaternions of bodies, not of sites
     for part in [*spec.actuators, *spec.tendons, *spec.equalities, *spec.excludes, *spec.geoms, *spec.meshes]:
         spec.delete(part)
     for finger in [joint.parent.name for joint in spec.joints if joint.name not in joints]:
         if spec.body(finger) is not None:  # not gone already with the finger before it
             spec.delete(spec.body(finger))
     return spec
+
+
+def _reach(model: Any, joints: int, tcp: int) -> Array:
+    """Joint by joint (n,), the length of the stretched chain from its anchor to the TCP [m]."""
+    reach = np.zeros(joints)
+    body, length = tcp, 0.0
+    while body != 0:
+        for joint in np.flatnonzero(model.jnt_bodyid == body):
+            reach[joint] = length + np.linalg.norm(model.jnt_pos[joint])
+        length += float(np.linalg.norm(model.body_pos[body]))
+        body = int(model.body_parentid[body])
+    return reach

@@ -46,10 +46,11 @@ def inverse(a: Array) -> Array:
 
 def normalize(a: Array) -> Array:
     """The same pose with a quaternion of length 1; a quaternion of length 0 becomes the identity."""
-    result = np.array(a, dtype=float)
-    length = sqrt(result[3:].dot(result[3:]))
-    result[3:] = result[3:] / length if length > 0.0 else IDENTITY[3:]
-    return result
+    x, y, z, i, j, k, w = a.tolist()
+    length = sqrt(i * i + j * j + k * k + w * w)
+    if length == 0.0:
+        return np.array([x, y, z, 0.0, 0.0, 0.0, 1.0])
+    return np.array([x, y, z, i / length, j / length, k / length, w / length])
 
 
 def exp(twist: Array) -> Array:
@@ -80,11 +81,7 @@ def log(a: Array) -> Array:
 def rotation_vector(quaternion: Array) -> Vector:
     """Axis times angle [rad], the angle at most pi, of a unit quaternion (4,)."""
     x, y, z, w = quaternion.tolist()
-    sine = sqrt(x * x + y * y + z * z)
-    if sine < SMALL:
-        scale = 2.0 if w >= 0.0 else -2.0
-    else:
-        scale = 2.0 * (atan2(sine, w) if w >= 0.0 else -atan2(sine, -w)) / sine
+    scale = _turn(x, y, z, w)
     return scale * x, scale * y, scale * z
 
 
@@ -116,6 +113,17 @@ def distance(a: Array, b: Array) -> tuple[float, float]:
     x, y, z = bx - ax, by - ay, bz - az
     metres = sqrt(x * x + y * y + z * z)
     return metres, 2.0 * atan2(sqrt(i * i + j * j + k * k), abs(w))
+
+
+def offset(a: list[float], b: list[float]) -> list[float]:
+    """From `a` to `b`, in the frame that both are in: metres over a rotation vector of at most pi (6,)."""
+    ax, ay, az, ai, aj, ak, aw = a
+    bx, by, bz, bi, bj, bk, bw = b
+    i = aw * bi - ai * bw + aj * bk - ak * bj
+    j = aw * bj - aj * bw + ak * bi - ai * bk
+    k = aw * bk - ak * bw + ai * bj - aj * bi
+    scale = _turn(i, j, k, aw * bw + ai * bi + aj * bj + ak * bk)
+    return [bx - ax, by - ay, bz - az, scale * i, scale * j, scale * k]
 
 
 def to_matrix(a: Array) -> Array:
@@ -168,6 +176,14 @@ def from_rotation6d(position: Array, columns: Array) -> Array:
     matrix[..., :3, 0], matrix[..., :3, 1], matrix[..., :3, 2] = x, y, np.cross(x, y)
     matrix[..., :3, 3], matrix[..., 3, 3] = position, 1.0
     return from_matrix(matrix)
+
+
+def _turn(x: float, y: float, z: float, w: float) -> float:
+    """How many times longer than (x, y, z) the rotation vector of this unit quaternion is."""
+    sine = sqrt(x * x + y * y + z * z)
+    if sine < SMALL:
+        return 2.0 if w >= 0.0 else -2.0
+    return 2.0 * (atan2(sine, w) if w >= 0.0 else -atan2(sine, -w)) / sine
 
 
 def _split(twist: Array) -> tuple[Vector, Vector]:

@@ -4,10 +4,15 @@ Three fences, one behind the other. `clamp` and `advance` shape what is asked: i
 towards it no faster than allowed. `limit` looks at the motion that would follow: it lets a step pass only if braking
 right after it still ends inside every limit, and brakes otherwise, so that the limits hold whatever is asked. `check`
 trusts neither the arm nor the rest of this file: it names what is wrong, and the arm stops.
+
+Each test is made in plain floats first, which is what nearly every tick pays for; arrays only find the words.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from itertools import repeat
+from math import hypot, isfinite
+from operator import le, mul, sub
 
 import numpy as np
 
@@ -77,6 +82,10 @@ class Limits:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0")
 
 
+Span = tuple[list[float], list[float]]
+"""The lowest and the highest that something may be, component by component."""
+
+
 class Safety:
     """The limits of one arm, applied every `period` [s]. `speed` in its methods is the override, 0..1 of the limits."""
 
@@ -90,8 +99,15 @@ class Safety:
         self._pose_low, self._pose_high = self._low + limits.margin, self._high - limits.margin
         self._stop_low, self._stop_high = self._low + 0.5 * limits.margin, self._high - 0.5 * limits.margin
         self._q_low, self._q_high = self.robot.lower + JOINT_MARGIN, self.robot.upper - JOINT_MARGIN
-        self._reach = self.robot.velocity * 1.5
         n = len(self.robot.joints)
+        self._pose_box: Span = self._pose_low.tolist(), self._pose_high.tolist()
+        self._stop_box: Span = self._stop_low.tolist(), self._stop_high.tolist()
+        self._q_box: Span = self._q_low.tolist(), self._q_high.tolist()
+        self._q_span: Span = self.robot.lower.tolist(), self.robot.upper.tolist()
+        self._fastest: list[float] = self.velocity.tolist()
+        self._reach: list[float] = kinematics.reach.tolist()
+        self._fast = 1.5 * self.robot.velocity
+        self._noise, self._astray = [NOISE] * n, [limits.tracking] * n
         self._sizes = (("q", n), ("dq", n), ("base_from_tcp", 7), ("wrench", 6))
         self._last: ArmState | None = None
 
@@ -116,7 +132,7 @@ class Safety:
         if not (isfinite(asked.dot(asked)) and isfinite(target.grip)):
             return f"a target that is not finite: {asked.round(3)}, grip {target.grip:.3f}"
         if target.kind == TargetKind.POSE:
-            length = sqrt(asked[3:].dot(asked[3:]))
+            length = hypot(*asked[3:].tolist())
             if abs(length - 1.0) > UNIT:
                 return f"a quaternion of length {length:.3f}, expected 1"
         return ""
@@ -124,20 +140,19 @@ class Safety:
     def clamp_pose(self, pose: Array) -> tuple[Array, str]:
         """The nearest pose (7,) inside the box, and what was changed."""
         result = se3.normalize(pose)
+        if _between(self._pose_box, pose[:3].tolist()):
+            return result, ""
         result[:3] = np.minimum(np.maximum(pose[:3], self._pose_low), self._pose_high)
         excess = np.abs(result[:3] - pose[:3])
         axis = int(excess.argmax())
-        if excess[axis] == 0.0:
-            return result, ""
         return result, f"box: {AXES[axis]} {pose[axis]:.3f} m asked, limit {result[axis]:.3f} m"
 
     def clamp_joints(self, q: Array) -> tuple[Array, str]:
         """The nearest joints (n,) inside the joint limits, and what was changed."""
+        if _between(self._q_box, q.tolist()):
+            return q, ""
         result = np.minimum(np.maximum(q, self._q_low), self._q_high)
-        excess = np.abs(result - q)
-        joint = int(excess.argmax())
-        if excess[joint] == 0.0:
-            return result, ""
+        joint = int(np.abs(result - q).argmax())
         return result, f"{self.robot.joints[joint]} {q[joint]:.3f} rad asked, limit {result[joint]:.3f} rad"
 
     def advance_pose(self, reference: Array, pose: Array, speed: float) -> tuple[Array, str]:
@@ -152,19 +167,18 @@ class Safety:
     def advance_joints(self, reference: Array, q: Array, speed: float) -> tuple[Array, str]:
         """One period's way from reference joints (n,) towards others, no faster than TCP and joints may."""
         way = q - reference
-        seconds = self._seconds(way, self._kinematics.jacobian(reference)) / (PACE * speed)
+        seconds = self._seconds(way.tolist(), self._kinematics.jacobian(reference)) / (PACE * speed)
         if seconds <= self.period:
             return q, ""
         return reference + way * (self.period / seconds), self._late(seconds)
 
-    def _seconds(self, way: Array, jacobian: Array) -> float:
+    def _seconds(self, way: list[float], jacobian: Array) -> float:
         """How long this way of the joints (n,) [rad] takes at full speed of the TCP or of the slowest joint [s]."""
-        twist = jacobian.dot(way)
-        line, turn = twist[:3], twist[3:]
+        x, y, z, i, j, k = jacobian.dot(way).tolist()
         return max(
-            sqrt(line.dot(line)) / self.limits.tcp_speed,
-            sqrt(turn.dot(turn)) / self.limits.tcp_rotation,
-            float((np.abs(way) / self.velocity).max()),
+            hypot(x, y, z) / self.limits.tcp_speed,
+            hypot(i, j, k) / self.limits.tcp_rotation,
+            *[abs(part) / fastest for part, fastest in zip(way, self._fastest, strict=True)],
         )
 
     def _late(self, seconds: float) -> str:
@@ -174,78 +188,87 @@ class Safety:
 
     def limit(self, follower: Follower, goal: Array, speed: float) -> str:
         """Move the follower one period towards `goal` (n,), or let it brake and say why."""
-        jacobian = self._kinematics.jacobian(follower.motion.q)
+        here, jacobian = self._kinematics.linearize(follower.motion.q)
         wish = follower.wish(goal)
-        follower.propose(wish * (speed / max(speed, self._seconds(wish, jacobian) / PACE)))
-        reason = self._danger(follower, jacobian, speed)
+        part = speed / max(speed, self._seconds(wish, jacobian) / PACE)
+        follower.propose([part * velocity for velocity in wish])
+        reason = self._danger(follower, here, jacobian, speed)
         if reason:
             follower.brake()
         else:
             follower.go()
         return reason
 
-    def _danger(self, follower: Follower, jacobian: Array, speed: float) -> str:
-        """What would be exceeded if the arm made the proposed step and then braked as fast as it can."""
+    def _danger(self, follower: Follower, here: list[float], jacobian: Array, speed: float) -> str:
+        """What would be exceeded if the arm, its TCP `here`, made the proposed step and then braked as it can."""
+        now = follower.motion.q
         early, late, rest = follower.stopping(INSTANTS)
-        velocities = np.array([follower.candidate.dq, follower.peak(), early[1], late[1]])
+        velocities = [follower.candidate.dq, follower.peak(), early.dq, late.dq]
         return (
             self._joints_too_fast(velocities)
-            or self._tcp_too_fast(velocities.dot(jacobian.T), speed)
-            or self._beyond_joints(follower.motion.q, rest[0])
-            or self._out_of_box(follower.motion.q, late[0])
-            or self._out_of_box(follower.motion.q, rest[0])
+            or self._tcp_too_fast(np.array(velocities).dot(jacobian.T).tolist(), speed)
+            or self._beyond_joints(now, rest.q)
+            or self._leaves_box(now, here, (late.q, rest.q))
         )
 
-    def _joints_too_fast(self, velocities: Array) -> str:
-        excess = np.abs(velocities) - self.velocity
-        if excess.max() <= 0.0:
+    def _joints_too_fast(self, velocities: list[list[float]]) -> str:
+        if all(map(_at_most, repeat(self._fastest), velocities)):
             return ""
-        joint = int(excess.max(axis=0).argmax())
-        fastest = float(np.abs(velocities[:, joint]).max())
-        return f"{self.robot.joints[joint]}: {fastest:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
+        fastest = np.abs(velocities).max(axis=0)
+        joint = int((fastest - self.velocity).argmax())
+        return f"{self.robot.joints[joint]}: {fastest[joint]:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
 
-    def _tcp_too_fast(self, twists: Array, speed: float) -> str:
-        rows = twists.tolist()
-        fastest = sqrt(max(x * x + y * y + z * z for x, y, z, _, _, _ in rows))
-        turning = sqrt(max(x * x + y * y + z * z for _, _, _, x, y, z in rows))
+    def _tcp_too_fast(self, twists: list[list[float]], speed: float) -> str:
+        fastest = max([hypot(x, y, z) for x, y, z, _, _, _ in twists])
+        turning = max([hypot(x, y, z) for _, _, _, x, y, z in twists])
         if fastest > BARRIER * speed * self.limits.tcp_speed:
             return f"TCP speed: {fastest:.3f} m/s ahead, limit {speed * self.limits.tcp_speed:.3f} m/s"
         if turning > BARRIER * speed * self.limits.tcp_rotation:
             return f"TCP rotation: {turning:.3f} rad/s ahead, limit {speed * self.limits.tcp_rotation:.3f} rad/s"
         return ""
 
-    def _beyond_joints(self, now: Array, q: Array) -> str:
+    def _beyond_joints(self, now: list[float], q: list[float]) -> str:
         """Joints that would come to rest beyond a limit, and further out than they are."""
-        beyond = np.maximum(self.robot.lower - q, q - self.robot.upper)
-        if beyond.max() <= 0.0:
+        if _between(self._q_span, q):
             return ""
-        further = beyond - np.maximum(self.robot.lower - now, now - self.robot.upper).clip(0.0)
+        further = _outside(self.robot.lower, q, self.robot.upper)
+        further -= _outside(self.robot.lower, now, self.robot.upper).clip(0.0)
         joint = int(further.argmax())
         if further[joint] <= 0.0:
             return ""
         limit = self.robot.lower[joint] if q[joint] < self.robot.lower[joint] else self.robot.upper[joint]
         return f"{self.robot.joints[joint]}: {q[joint]:.3f} rad ahead, limit {limit:.3f} rad"
 
-    def _out_of_box(self, now: Array, q: Array) -> str:
-        """A TCP that would leave the box, less half the margin for the curve on the way, further than it is out."""
-        point = self._kinematics.position(q)
-        outside = self._outside(point)
+    def _leaves_box(self, now: list[float], here: list[float], ahead: tuple[list[float], ...]) -> str:
+        """A TCP, at `here` with the joints `now`, that would leave the box with any of the joints `ahead`.
+
+        A joint moves the TCP by at most its reach for each radian. Most of the time no wall is that near, and where
+        exactly the TCP would be need not be known.
+        """
+        low, high = self._stop_box
+        room = min(*map(sub, here, low), *map(sub, high, here))
+        for q in ahead:
+            if not sum(map(mul, self._reach, map(abs, map(sub, q, now)))) < room:
+                reason = self._out_of_box(here, self._kinematics.position(q))
+                if reason:
+                    return reason
+        return ""
+
+    def _out_of_box(self, here: list[float], point: Array) -> str:
+        """A point outside the box, less half the margin for the curve on the way, and further out than `here`."""
+        outside = _outside(self._stop_low, point, self._stop_high)
         if outside.max() <= 0.0:
             return ""
-        further = outside - self._outside(self._kinematics.position(now)).clip(0.0)
+        further = outside - _outside(self._stop_low, here, self._stop_high).clip(0.0)
         axis = int(further.argmax())
         if further[axis] <= 0.0:
             return ""
         limit = self._low[axis] if point[axis] < self._stop_low[axis] else self._high[axis]
         return f"box: {AXES[axis]} {point[axis]:.3f} m ahead, limit {limit:.3f} m"
 
-    def _outside(self, point: Array) -> Array:
-        outside: Array = np.maximum(self._stop_low - point, point - self._stop_high)
-        return outside
-
     # --- what is measured ---------------------------------------------------------------------------------------------
 
-    def check(self, now: float, state: ArmState, setpoint: Array) -> str:
+    def check(self, now: float, state: ArmState, setpoint: Array | list[float]) -> str:
         """Why the arm must stop: limit, value and source; empty when all is well."""
         return self._check_shape(state) or self._check_time(now, state) or self._check_place(state, setpoint)
 
@@ -254,7 +277,7 @@ class Safety:
             value: Array = getattr(state, name)
             if value.shape != (size,):
                 return f"arm: {name} has shape {value.shape}, expected ({size},)"
-            if not isfinite(value.dot(value)):
+            if not isfinite(sum(value.tolist())):
                 return f"arm: {name} is not finite: {value.round(3)}"
         return ""
 
@@ -264,15 +287,32 @@ class Safety:
             return f"arm: state is {age:.3f} s old, limit {self.limits.state_age:.3f} s"
         return ""
 
-    def _check_place(self, state: ArmState, setpoint: Array) -> str:
+    def _check_place(self, state: ArmState, setpoint: Array | list[float]) -> str:
         last, self._last = self._last or state, state
-        jump = np.abs(state.q - last.q) - self._reach * max(0.0, state.time - last.time)
-        joint = int(jump.argmax())
-        if jump[joint] > NOISE:
-            return f"arm: {self.robot.joints[joint]} jumped from {last.q[joint]:.3f} to {state.q[joint]:.3f} rad"
-        error = np.abs(state.q - setpoint)
-        joint = int(error.argmax())
-        if not error[joint] <= self.limits.tracking:
-            name, limit = self.robot.joints[joint], self.limits.tracking
-            return f"arm: {name} is {error[joint]:.3f} rad from its setpoint, limit {limit:.3f} rad"
+        q, before = state.q.tolist(), last.q.tolist()
+        if not _at_most(self._noise, map(sub, q, before)):
+            beyond = np.abs(state.q - last.q) - self._fast * max(0.0, state.time - last.time)
+            joint = int(beyond.argmax())
+            if beyond[joint] > NOISE:
+                return f"arm: {self.robot.joints[joint]} jumped from {before[joint]:.3f} to {q[joint]:.3f} rad"
+        if not _at_most(self._astray, map(sub, q, setpoint)):
+            joint = int(np.abs(state.q - setpoint).argmax())
+            name, error, limit = self.robot.joints[joint], abs(q[joint] - setpoint[joint]), self.limits.tracking
+            return f"arm: {name} is {error:.3f} rad from its setpoint, limit {limit:.3f} rad"
         return ""
+
+
+def _between(span: Span, values: list[float]) -> bool:
+    low, high = span
+    return all(map(le, low, values)) and all(map(le, values, high))
+
+
+def _at_most(limits: list[float], values: Iterable[float]) -> bool:
+    """Whether no value is larger than its limit, whatever its sign; what is no number is."""
+    return all(map(le, map(abs, values), limits))
+
+
+def _outside(low: Array, values: Array | list[float], high: Array) -> Array:
+    """How far each value is out of its span; negative inside."""
+    outside: Array = np.maximum(low - values, values - high)
+    return outside

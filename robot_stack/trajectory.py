@@ -1,5 +1,11 @@
-"""Timed targets, and the jerk-limited motion that follows them."""
+"""Timed targets, and the jerk-limited motion that follows them.
 
+Joint by joint in plain floats: after each sleep of the control loop the caches are cold, and every array operation
+brings in code of its own, where a loop over the joints brings in one.
+"""
+
+from bisect import bisect_left
+from math import copysign, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -31,9 +37,9 @@ class Target(NamedTuple):
 class Motion(NamedTuple):
     """One instant of a joint motion: position (n,) [rad], velocity [rad/s], acceleration [rad/s^2]."""
 
-    q: Array
-    dq: Array
-    ddq: Array
+    q: list[float]
+    dq: list[float]
+    ddq: list[float]
 
 
 def sample(chunk: Record, t: float) -> Target | None:
@@ -42,25 +48,21 @@ def sample(chunk: Record, t: float) -> Target | None:
     None before the observation that it came from, and once it has run out: one spacing after its last waypoint.
     """
     count = int(chunk["count"])
-    times = chunk["times"][:count]
-    if count == 0 or not chunk["observed"] <= t <= times[-1] + _last_spacing(chunk, times):
+    times: list[float] = chunk["times"][:count].tolist()
+    observed = float(chunk["observed"])
+    if not times or not observed <= t <= times[-1] + (times[-1] - (times[-2] if count > 1 else observed)):
         return None
-    after = int(times.searchsorted(t))
-    before = max(after - 1, 0)
-    after = min(after, count - 1)
-    span = float(times[after] - times[before])
-    s = (t - float(times[before])) / span if span > 0.0 else 0.0
+    after = bisect_left(times, t)
+    before, after = max(after - 1, 0), min(after, count - 1)
+    span = times[after] - times[before]
+    s = (t - times[before]) / span if span > 0.0 else 0.0
     pose, q, grip = chunk["pose"], chunk["q"], chunk["grip"]
     return Target(
         int(chunk["kind"]),
         se3.interpolate(pose[before], pose[after], s),
-        q[before] + s * (q[after] - q[before]),
-        float(grip[before] + s * (grip[after] - grip[before])),
+        np.array([a + s * (b - a) for a, b in zip(q[before].tolist(), q[after].tolist(), strict=True)]),
+        float(grip[before]) + s * float(grip[after] - grip[before]),
     )
-
-
-def _last_spacing(chunk: Record, times: Array) -> float:
-    return float(times[-1] - (times[-2] if len(times) > 1 else chunk["observed"]))
 
 
 class Follower:
@@ -78,49 +80,53 @@ class Follower:
         n = len(velocity)
         self.velocity, self.acceleration, self.jerk = velocity, acceleration, jerk
         self._period = period
-        self._braking = BRAKING * acceleration
-        self._linear = self._braking / STIFFNESS  # [rad/s] up to here speed is proportional to the distance
-        self._change = jerk * period
+        self._braking: list[float] = (BRAKING * acceleration).tolist()
+        self._limits: list[tuple[float, float]] = list(zip(acceleration.tolist(), jerk.tolist(), strict=True))
         self._ruckig = Ruckig(n, period)
         self._rest = InputParameter(n)
         self._rest.control_interface = ControlInterface.Velocity
         self._rest.max_acceleration, self._rest.max_jerk = acceleration, jerk
+        self._rest.synchronization = Synchronization.Time
         self._plan, self._candidate_plan = Trajectory(n), Trajectory(n)
         self.seed(np.zeros(n))
 
     def seed(self, q: Array) -> None:
         """Be at rest at `q` (n,)."""
-        self.motion = self.candidate = Motion(q.copy(), np.zeros_like(q), np.zeros_like(q))
+        self.motion = self.candidate = Motion(q.tolist(), [0.0] * len(q), [0.0] * len(q))
         self._elapsed = 0.0
         self._plan_rest(self.motion, self._plan)
 
     @property
     def at_rest(self) -> bool:
         """Neither moving nor about to."""
-        return bool(np.abs(self.motion.dq).max() < AT_REST and np.abs(self.motion.ddq).max() < AT_REST * DAMPING)
+        _, dq, ddq = self.motion
+        return max(map(abs, dq)) < AT_REST and max(map(abs, ddq)) < AT_REST * DAMPING
 
-    def wish(self, goal: Array) -> Array:
+    def wish(self, goal: Array) -> list[float]:
         """The velocity (n,) that leads to `goal` (n,) and can still be braked to rest there."""
-        way = goal - self.motion.q
-        distance = np.abs(way)
-        near = STIFFNESS * distance
-        far = np.sqrt(self._braking * np.maximum(2.0 * distance - self._linear / STIFFNESS, 0.0))
-        wish: Array = np.copysign(np.where(near < self._linear, near, far), way)
+        wish = []
+        for aim, q, braking in zip(goal.tolist(), self.motion.q, self._braking, strict=True):
+            distance = abs(aim - q)
+            speed = STIFFNESS * distance  # near the goal; further out what `braking` can take away again
+            if speed > braking / STIFFNESS:
+                speed = sqrt(braking * (2.0 * distance - braking / STIFFNESS**2))
+            wish.append(copysign(speed, aim - q))
         return wish
 
-    def propose(self, velocity: Array) -> None:
+    def propose(self, velocity: list[float]) -> None:
         """Make the `candidate` for the next period, on the way to this velocity (n,)."""
         self.candidate = self._approach(velocity)
         self._plan_rest(self.candidate, self._candidate_plan)
 
-    def peak(self) -> Array:
+    def peak(self) -> list[float]:
         """The velocity (n,) that the candidate still reaches if its acceleration fades as fast as jerk allows."""
-        return _peak(self.candidate, self.jerk)
+        _, dq, ddq = self.candidate
+        return [_peak(v, a, jerk) for v, a, (_, jerk) in zip(dq, ddq, self._limits, strict=True)]
 
-    def stopping(self, parts: tuple[float, ...]) -> Array:
-        """Position, velocity, acceleration (k, 3, n) while braking from the candidate, at these parts of its time."""
-        duration = float(self._candidate_plan.duration)
-        return np.array([self._candidate_plan.at_time(part * duration) for part in parts])
+    def stopping(self, parts: tuple[float, ...]) -> list[Motion]:
+        """The motion while braking from the candidate, at these parts of its time."""
+        duration = self._candidate_plan.duration
+        return [Motion(*self._candidate_plan.at_time(part * duration)) for part in parts]
 
     def go(self) -> None:
         """Take the candidate."""
@@ -130,27 +136,29 @@ class Follower:
     def brake(self) -> None:
         """Follow the plan to rest for one period."""
         self._elapsed += self._period
-        self.motion = Motion(*np.array(self._plan.at_time(self._elapsed)))
+        self.motion = Motion(*self._plan.at_time(self._elapsed))
 
-    def _approach(self, velocity: Array) -> Motion:
-        dt, (q, dq, ddq) = self._period, self.motion
-        push = DAMPING * (velocity - _peak(self.motion, self.jerk))
-        push = np.minimum(np.maximum(push, -self.acceleration), self.acceleration)
-        push = np.minimum(np.maximum(push, ddq - self._change), ddq + self._change)
-        return Motion(q + dt * (dq + dt * (2.0 * ddq + push) / 6.0), dq + 0.5 * dt * (ddq + push), push)
+    def _approach(self, velocity: list[float]) -> Motion:
+        dt = self._period
+        positions, velocities, accelerations = [], [], []
+        for wish, q, dq, ddq, (most, jerk) in zip(velocity, *self.motion, self._limits, strict=True):
+            peak = dq + ddq * abs(ddq) / (2.0 * jerk)
+            push = min(most, ddq + jerk * dt, max(-most, ddq - jerk * dt, DAMPING * (wish - peak)))
+            positions.append(q + dt * (dq + dt * (2.0 * ddq + push) / 6.0))
+            velocities.append(dq + 0.5 * dt * (ddq + push))
+            accelerations.append(push)
+        return Motion(positions, velocities, accelerations)
 
     def _plan_rest(self, motion: Motion, plan: Trajectory) -> None:
         rest = self._rest
-        rest.current_position = motion.q.tolist()  # ruckig takes lists several times faster than arrays
-        rest.current_velocity, rest.current_acceleration = motion.dq.tolist(), motion.ddq.tolist()
-        rest.synchronization = Synchronization.Time
+        rest.current_position, rest.current_velocity, rest.current_acceleration = motion
         try:
             self._ruckig.calculate(rest, plan)
         except RuckigError:  # rare and numerical; joints that stop each for itself need no common time
             rest.synchronization = Synchronization.No
             self._ruckig.calculate(rest, plan)
+            rest.synchronization = Synchronization.Time
 
 
-def _peak(motion: Motion, jerk: Array) -> Array:
-    result: Array = motion.dq + motion.ddq * np.abs(motion.ddq) / (2.0 * jerk)
-    return result
+def _peak(velocity: float, acceleration: float, jerk: float) -> float:
+    return velocity + acceleration * abs(acceleration) / (2.0 * jerk)

@@ -25,8 +25,7 @@ class _LocalPublisher:
         spec = self._local.topic.spec
         if record.dtype != spec.dtype:
             raise layout_error(self._local.topic, record)
-        copy = np.array(record)
-        copy.flags.writeable = False
+        copy: Record = np.ndarray((), spec.dtype, record.tobytes())  # read-only, since it lies in a bytes object
         self._local.newest = copy
         for queue in self._local.queues:
             queue.append(copy)

@@ -29,7 +29,7 @@ class _SharedPublisher:
         self._topic = topic
         self._port = port
         self._accepted = topic.spec.dtype
-        self._slots: dict[int, Record] = {}  # views of the shared memory that this publisher writes to, by address
+        self._slots: dict[int, memoryview] = {}  # of the shared memory that this publisher writes to, by address
         self._lock = threading.Lock()
         self._sent = False
 
@@ -46,7 +46,7 @@ class _SharedPublisher:
             slot = self._slots.get(address)
             if slot is None:
                 slot = self._slots[address] = _view(address, self._topic)
-            slot[()] = record
+            slot[:] = record.tobytes()  # numpy would copy field by field
             sample.assume_init().send()
             self._sent = True
 
@@ -72,11 +72,16 @@ class _SharedSubscriber(Inbox):
         self._dtype = topic.spec.dtype
         self._port = port
 
-    def _catch_up(self) -> None:
-        if self._kept.maxlen == 1:
-            self._receive_newest()  # a picture that nobody will look at is not worth a copy
-        else:
-            super()._catch_up()
+    def latest(self) -> Record | None:
+        if self._kept.maxlen != 1:
+            return super().latest()
+        receive = self._open_port().receive
+        newest = None
+        while (sample := receive()) is not None:
+            newest = sample
+        if newest is not None:  # a picture that nobody will look at is not worth a copy
+            self._kept.append(self._copy(newest))
+        return self._kept[-1] if self._kept else None
 
     def _receive(self) -> list[Record]:
         port = self._open_port()
@@ -84,14 +89,6 @@ class _SharedSubscriber(Inbox):
         while (sample := port.receive()) is not None:
             new.append(self._copy(sample))
         return new
-
-    def _receive_newest(self) -> None:
-        port = self._open_port()
-        newest = None
-        while (sample := port.receive()) is not None:
-            newest = sample
-        if newest is not None:
-            self._kept.append(self._copy(newest))
 
     def _copy(self, sample: Any) -> Record:
         record: Record = np.ndarray((), self._dtype, ctypes.string_at(sample.payload_ptr, self._dtype.itemsize))
@@ -197,8 +194,8 @@ def _node(cleans: bool = True) -> Any:
     return builder.create(iox2.ServiceType.Ipc)
 
 
-def _view(address: int, topic: Topic) -> Record:
-    return np.ndarray((), topic.spec.dtype, (ctypes.c_char * topic.spec.dtype.itemsize).from_address(address))
+def _view(address: int, topic: Topic) -> memoryview:
+    return memoryview((ctypes.c_char * topic.spec.dtype.itemsize).from_address(address)).cast("B")
 
 
 def _payload(topic: Topic) -> type[ctypes.Structure]:

@@ -58,6 +58,14 @@ def test_the_jacobian_is_the_derivative_of_the_pose(arm, seed):
 @arms
 @some
 @given(seed=seeds)
+def test_a_radian_of_a_joint_moves_the_tcp_by_no_more_than_its_reach(arm, seed):
+    q = np.random.default_rng(seed).uniform(arm.robot.lower, arm.robot.upper)
+    assert (np.linalg.norm(arm.jacobian(q)[:3], axis=0) <= arm.reach).all()
+
+
+@arms
+@some
+@given(seed=seeds)
 def test_inverse_returns_to_the_pose_from_joints_nearby(arm, seed):
     q = joints_near_home(arm, seed)
     near = joints_near_home(arm, seed) + np.random.default_rng(seed).uniform(-0.05, 0.05, arm.joints)

@@ -102,6 +102,14 @@ def test_distance_is_a_metric_that_ignores_the_sign_of_the_quaternion(a, b, c):
     assert_allclose(se3.distance(se3.compose(c, a), se3.compose(c, b)), se3.distance(a, b), atol=1e-6)
 
 
+@given(poses(), poses())
+def test_an_offset_leads_from_one_pose_to_the_other_in_their_common_frame(a, b):
+    offset = np.array(se3.offset(a.tolist(), b.tolist()))
+    turned = Rotation.from_rotvec(offset[3:]) * Rotation.from_quat(a[3:])
+    assert_same(np.concatenate([a[:3] + offset[:3], turned.as_quat()]), b, 1e-7)
+    assert_allclose((np.linalg.norm(offset[:3]), np.linalg.norm(offset[3:])), se3.distance(a, b), atol=1e-6)
+
+
 def test_normalizing_keeps_the_pose_and_mends_the_quaternion():
     assert_allclose(se3.normalize(np.array([1.0, 2, 3, 0, 0, 3, 4])), [1, 2, 3, 0, 0, 0.6, 0.8])
     assert_allclose(se3.normalize(np.array([1.0, 2, 3, 0, 0, 0, 0])), [1, 2, 3, 0, 0, 0, 1])
