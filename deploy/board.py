@@ -16,13 +16,15 @@ FRESH = 1.0
 """A stream whose newest message is older is not there [s]."""
 AT_HOME = 0.01
 """All joints this near home [rad] and this slow [rad/s] are home."""
+OPEN = 1e-3
+"""The fingers are sent this near to fully open once the arm is home [m]."""
 
 
 class Board:
     """Subscribes to every stream of the station; `update` looks, the rest tells what was seen."""
 
     def __init__(self, bus: Bus, station: Station, robot: str) -> None:
-        self._home = find_robot(robot).home
+        self._home, self._opening = find_robot(robot).home, find_robot(robot).opening
         self._operator = bus.subscriber(station.operator)
         self._recording = bus.subscriber(RECORDING)
         topics = {"control": station.control, "gripper": GRIPPER}
@@ -106,4 +108,5 @@ class Board:
 
     def _is_home(self, control: Record) -> bool:
         away, speed = np.abs(control["q"] - self._home).max(), np.abs(control["dq"]).max()
-        return bool(away < AT_HOME and speed < AT_HOME)
+        opened = control["target.grip"] > self._opening - OPEN
+        return bool(away < AT_HOME and speed < AT_HOME and opened)

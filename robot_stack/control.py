@@ -1,6 +1,7 @@
 """The control step, pure, and the paced loop around it. Here it is decided who flies, and what is sent to the arm."""
 
 from collections.abc import Callable
+from math import inf
 
 import numpy as np
 
@@ -20,6 +21,9 @@ SLOWEST = 0.02
 """Smallest speed override: UR controllers answer slower ones with a protective stop."""
 
 MODES = {int(mode): mode for mode in Mode}
+
+LEAVING = 0.25
+"""Told to stop, the loop brakes for at most this long before the arm is halted [s]: a fast arm needs 0.2."""
 
 ITERATIONS = 1
 """Of inverse kinematics a tick: a reference that moved a millimetre is met to two micrometres, closer the next tick."""
@@ -53,17 +57,23 @@ class Controller:
         self._stopped_at = 0.0
 
     def seed(self, state: ArmState) -> None:
-        """Start at rest where the arm is. Only here does the setpoint jump."""
+        """Start at rest where the arm is, not stopped. Only here does the setpoint jump."""
         self._safety.forget()
         wrong = self._safety.check(state.time, state, state.q)
         if wrong:
             raise DeviceError(f"cannot start from this measurement: {wrong}")
         self._state = state  # the last one that passed every check
+        self.stopped, self._stopped_at, self.reached_home = "", 0.0, False
         self._follower.seed(state.q)
         self._goal = state.q.copy()
         self._reference: Array | None = None  # the pose whose joints the goal is, while poses are asked for
         self._at_home_pose = False
         self._grip: float | None = None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the setpoint stands still."""
+        return self._follower.at_rest
 
     def step(
         self,
@@ -101,8 +111,9 @@ class Controller:
             if not self._follower.at_rest:
                 self.stopped = ""
             elif not self._safety.check(now, state, state.q):
-                self.stopped = ""
+                held = self._grip
                 self.seed(state)
+                self._grip = held  # or a reset drops it
         fault = self._safety.check(now, state, self._follower.motion.q)
         if fault:
             self._stop(now, fault)
@@ -136,22 +147,24 @@ class Controller:
     def _choose(
         self, now: float, mode: Mode, operator: Record | None, chunk: Record | None, proposal: Target | None
     ) -> tuple[Source, Target | None, str]:
-        """Who flies, what is asked, and why it is not someone else."""
+        """Who flies, what is asked, and why it is not someone else.
+
+        A person who fell silent while engaged did not hand back: nobody flies until it is known what they want.
+        """
         if mode == Mode.HOME:
             return self._way_home()
         self.reached_home = self._at_home_pose = False
         if mode != Mode.RUN:
             return Source.NOBODY, None, ""
-        why = ""
         if operator is not None and bool(operator["engaged"]):
             age = now - float(operator["time"])
             if abs(age) <= self.limits.operator_age:
                 return Source.OPERATOR, _asked(operator), ""
-            why = f"operator silent for {age:.2f} s, limit {self.limits.operator_age:.2f} s"
+            return Source.NOBODY, None, f"operator silent for {age:.2f} s, limit {self.limits.operator_age:.2f} s"
         missing = self._missing(now, chunk, proposal) if self.autonomy else "operator not engaged"
         if missing or chunk is None:
-            return Source.NOBODY, None, why or missing
-        return Source.SCRIPT if int(chunk["source"]) == Source.SCRIPT else Source.POLICY, proposal, why
+            return Source.NOBODY, None, missing
+        return Source.SCRIPT if int(chunk["source"]) == Source.SCRIPT else Source.POLICY, proposal, ""
 
     def _missing(self, now: float, chunk: Record | None, proposal: Target | None) -> str:
         """Why the chunk cannot be flown, empty when it can."""
@@ -163,7 +176,10 @@ class Controller:
         return "chunk ran out" if proposal is None or proposal.kind == TargetKind.NONE else ""
 
     def _way_home(self) -> tuple[Source, Target | None, str]:
-        """Straight to the home pose, which stays inside the box; from there with the joints."""
+        """Straight to the home pose, which stays inside the box; from there with the joints; there the fingers open.
+
+        Every episode so begins as it does in lockstep; what is held is not dropped on the way.
+        """
         home = self.robot.home
         if not self._at_home_pose:
             metres, radians = se3.distance(self._kinematics.forward(self._goal), self._home_pose)
@@ -171,6 +187,7 @@ class Controller:
         if self._follower.at_rest and np.abs(home - self._follower.motion.q).max() < AT_HOME:
             self.reached_home = True
         if self.reached_home:
+            self._grip = self.robot.opening
             return Source.NOBODY, None, "home"
         kind = TargetKind.JOINTS if self._at_home_pose else TargetKind.POSE
         return Source.SCRIPT, Target(kind, self._home_pose, home, self._held()), ""
@@ -248,7 +265,10 @@ def _speed(request: Record | None) -> float:
 
 
 class ControlLoop:
-    """Flies the arm: read, step, servo, publish, once every control period. The arm is halted however the loop ends."""
+    """Flies the arm: read, step, servo, publish, once every control period.
+
+    Told to stop, it brakes within the limits first. The arm is halted however the loop ends.
+    """
 
     def __init__(self, arm: Arm, controller: Controller, bus: Bus, station: Station) -> None:
         self.arm = arm
@@ -270,20 +290,24 @@ class ControlLoop:
 
     def _loop(self, stop: Callable[[], bool]) -> None:
         rate = Rate(self.rate)
-        tick, work = 0, 0.0
-        while not stop():
+        tick, work, until = 0, 0.0, inf
+        while now() < until and not (until < inf and self.controller.at_rest):
             late = rate.sleep()
             woke = now()
-            record = self._tick()
+            record = self._tick(leaving=until < inf)
             record["tick"], record["late"], record["work"], record["missed"] = tick, late, work, rate.missed
             self.control.send(record)
             tick, work = tick + 1, now() - woke
+            if until == inf and stop():
+                until = now() + LEAVING
 
-    def _tick(self) -> Record:
+    def _tick(self, leaving: bool) -> Record:
+        """leaving: whatever others ask for, come to rest."""
         state = self.arm.read()
         measured = self.gripper.latest()
         grip = None if measured is None else GripperState(float(measured["time"]), float(measured["opening"]))
-        request, operator, chunk = self.request.latest(), self.operator.latest(), self.chunk.latest()
+        request = None if leaving else self.request.latest()
+        operator, chunk = self.operator.latest(), self.chunk.latest()
         record = self.controller.step(now(), state, grip, request, operator, chunk)
         self.arm.servo(record["target.q"])
         return record

@@ -135,6 +135,21 @@ def test_an_operator_is_told_apart_by_what_is_engaged_fresh_and_asked():
     assert reason(record) == "operator silent for 0.25 s, limit 0.20 s"
 
 
+def test_an_operator_who_falls_silent_while_flying_has_not_handed_back_to_the_policy():
+    flight = Flight()
+    flight.propose(pose=SOMEWHERE, seconds=5.0)
+    flight.engage(pose=SOMEWHERE - [0.1, 0, 0, 0, 0, 0, 0])
+    assert flight.fly(0.1)["source"] == Source.OPERATOR
+    for _ in range(200):
+        flight.ask()
+        record = flight.step()
+    assert record["source"] == Source.NOBODY
+    assert reason(record).startswith("operator silent for")
+    assert_allclose(record["target.dq"], 0.0, atol=1e-9)
+    flight.engage(engaged=0)
+    assert flight.fly(PERIOD)["source"] == Source.POLICY
+
+
 def test_a_chunk_that_runs_out_ends_in_a_hold_with_its_reason():
     flight = Flight()
     flight.propose(pose=SOMEWHERE, seconds=0.2)
@@ -254,6 +269,33 @@ def test_when_the_parent_falls_silent_the_arm_is_at_rest_within_a_second_and_goe
     assert_allclose(record["target.dq"], 0.0, atol=1e-9)
     assert flight.fly(PERIOD)["source"] == Source.OPERATOR
     assert_smooth(flight)
+
+
+def test_a_reset_does_not_open_the_hand():
+    flight = Flight()
+    flight.engage(pose=SOMEWHERE, grip=0.01)  # on something 0.05 wide
+    flight.fly(0.2)
+    flight.fly(1.0, Mode.STOP)
+    flight.ask(Mode.HOLD, reset=1)
+    assert flight.step()["target.grip"] == 0.01
+
+
+def test_at_home_the_fingers_open_and_not_before():
+    flight = Flight()
+    flight.engage(pose=SOMEWHERE, grip=0.01)
+    flight.fly(2.0)
+    flight.operator = None
+    assert flight.fly(0.2, Mode.HOME)["target.grip"] == 0.01
+    flight.fly(4.0, Mode.HOME)
+    assert flight.fly(PERIOD, Mode.HOLD)["target.grip"] == flight.kinematics.robot.opening
+
+
+def test_seeded_again_a_controller_is_as_new():
+    flight = Flight()
+    flight.fly(PERIOD, Mode.STOP)
+    assert flight.controller.stopped
+    flight.controller.seed(flight.state())
+    assert flight.fly(PERIOD, Mode.HOLD)["mode"] == Mode.HOLD
 
 
 def test_an_unknown_mode_holds():
@@ -512,6 +554,29 @@ def test_the_loop_servos_and_publishes_every_tick_and_halts_the_arm_at_the_end()
     assert [int(record["tick"]) for record in records] == list(range(len(arm.sent)))[-len(records) :]
     assert all(record["work"] > 0 for record in records[1:])
     assert records[-1]["mode"] == Mode.HOLD
+
+
+def test_told_to_stop_in_full_flight_the_loop_brakes_within_the_limits_before_it_halts():
+    arm, station = PerfectArm(), Station("test", 6)
+    with LocalBus() as bus:
+        requests, operators = bus.publisher(REQUEST), bus.publisher(station.operator)
+        controls = bus.subscriber(station.control, keep=1000)
+        loop = ControlLoop(arm, Controller("ur5e", station, Limits()), bus, station)
+        until = now() + 0.5
+
+        def stop():
+            requests.send(REQUEST.spec.record(time=now(), mode=Mode.RUN, speed=1.0))
+            goal = {"engaged": 1, "kind": TargetKind.POSE, "pose": SOMEWHERE, "grip": 0.05}
+            operators.send(station.operator.spec.record(time=now(), **goal))
+            return now() > until
+
+        loop.run(stop)
+        records = controls.history()
+    speed = np.abs([record["target.dq"] for record in records]).max(axis=1)
+    assert speed.max() > 0.05
+    assert speed[-1] < 1e-3
+    assert np.abs(np.diff(speed)).max() < 10.0 * PERIOD + 1e-9
+    assert arm.halted == 1
 
 
 def test_the_loop_halts_the_arm_when_anything_raises():

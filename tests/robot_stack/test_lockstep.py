@@ -4,7 +4,7 @@ import pytest
 from robot_stack.lockstep import Lockstep
 from robot_stack.pose import IDENTITY
 from robot_stack.spec import Record
-from robot_stack.types import Array, Source, TargetKind
+from robot_stack.types import Array, Mode, Source, TargetKind
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,16 @@ def test_an_engaged_operator_flies_whatever_the_policy_wants(lockstep: Lockstep)
     assert row["proposed.pose"][0] == pytest.approx(chunk["pose"][0, 0])
     row = lockstep.advance(None, hold(engaged=False))
     assert row["source"] == Source.POLICY
+
+
+def test_an_attempt_that_safety_stopped_does_not_stop_the_next(lockstep: Lockstep) -> None:
+    lockstep.reset(1)
+    broken = plan(lockstep, 0.1)
+    broken["pose"] = np.nan
+    assert lockstep.advance(broken)["mode"] == Mode.STOP
+    lockstep.reset(2)
+    row = lockstep.advance(plan(lockstep, 0.1))
+    assert (row["mode"], row["source"]) == (Mode.RUN, Source.POLICY)
 
 
 def test_the_same_seed_and_chunks_give_the_same_rows(lockstep: Lockstep) -> None:
