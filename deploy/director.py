@@ -71,6 +71,8 @@ RECORDER_NOTICE = 0.3
 """The recorder has heard of the end of an episode for certain after this long [s]."""
 HOMING_PATIENCE = 30.0
 """Longest way home [s]."""
+RESET_TIME = 0.5
+"""A reset that did not succeed within this long is forgotten: the arm must not wake up later by itself [s]."""
 STOPPED_PAUSE = 1.0
 """In auto mode in simulation a stop by safety is shown this long, then reset [s]."""
 MAX_INTERRUPTIONS = 5
@@ -151,7 +153,7 @@ class Director:
         self.verdict = UNKNOWN
         self._wanted = Mode.HOLD
         self._stopped = False  # by a person
-        self._resetting = False
+        self._resetting, self._reset_at = False, float("-inf")
         self._start = False
         self._quitting = False
         self._interruptions = 0
@@ -172,7 +174,7 @@ class Director:
         for order in inputs.orders:
             if refusal(self.phase, order) is None:
                 self._obey(now, order)
-        if inputs.mode is not Mode.STOP:
+        if inputs.mode is not Mode.STOP or now - self._reset_at > RESET_TIME:
             self._resetting = False
         self._phases[self.phase](now, inputs)
         return self._commands()
@@ -192,7 +194,8 @@ class Director:
         elif order is Order.STOP:
             self._stopped, self._resetting = True, False
         elif order is Order.RESET:
-            self._stopped, self._resetting = False, True
+            self._stopped = False
+            self._reset(now)
         elif order is Order.QUIT:
             self._quitting = True
         elif order is Order.START:
@@ -212,7 +215,7 @@ class Director:
         elif inputs.mode is Mode.STOP:
             self.note = "stopped by safety: reset to go on"
             if self.rules.auto and self.rules.simulated and now - self.since >= STOPPED_PAUSE:
-                self._resetting = True
+                self._reset(now)
         elif not inputs.alive:
             self.note = "waiting for all streams"
         else:
@@ -287,6 +290,9 @@ class Director:
         if length >= self.rules.time_limit:
             return (FAILURE if auto else UNKNOWN), f"over after {self.rules.time_limit:.0f} s"
         return None
+
+    def _reset(self, now: float) -> None:
+        self._resetting, self._reset_at = True, now
 
     def _halted(self, inputs: Inputs) -> bool:
         return self._stopped or inputs.mode is Mode.STOP

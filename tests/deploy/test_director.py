@@ -254,6 +254,16 @@ def test_safety_stop_on_hardware_waits_for_a_person() -> None:
     assert session.step(Order.RESET).reset
 
 
+def test_a_reset_that_did_not_succeed_is_forgotten() -> None:
+    session = Session(replace(AUTO, simulated=False)).until(Phase.RECORDING)
+    session.step(mode=Mode.STOP)
+    assert session.step(Order.RESET).reset
+    for _ in range(20):
+        commands = session.step(mode=Mode.STOP)
+    assert not commands.reset, "the arm would move as soon as the fault is mended, with a person at it"
+    assert session.step(Order.RESET).reset
+
+
 def test_stop_by_a_person_is_not_reset_by_the_machine() -> None:
     session = Session(AUTO).until(Phase.RECORDING)
     session.step(Order.STOP)
