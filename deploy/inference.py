@@ -4,7 +4,7 @@ It plans when the arm begins to run, then every `execute` rows, and at once when
 it had planned before is no longer true. It goes on planning while the operator flies: what it would have done is
 recorded beside what the operator did. A policy of chunks that is asked in every row instead falls from one way of
 doing a thing into another. In any other mode than RUN it publishes one empty chunk, so that nothing old is flown
-later.
+later; as it does when a camera, or what else the policy looks at, is lost: nobody flies blind.
 """
 
 import logging
@@ -23,6 +23,9 @@ from robot_stack.types import Mode, Source
 NICE = -10
 """Ahead of pictures and recording: how long a plan takes is how old it is when it is flown."""
 
+BLIND = 0.5
+"""What the policy looks at is lost when its newest message is older [s]: a picture that stands still shows nothing."""
+
 log = logging.getLogger(__name__)
 
 
@@ -35,13 +38,15 @@ class Replanning:
         self._rows = 0
         self._operator = False
 
-    def due(self, control: Record) -> bool:
-        """Whether to plan in this row, given the newest control record; then `flying` says whether the arm runs."""
-        began = control["mode"] == Mode.RUN and not self.flying
+    def due(self, control: Record, sees: bool = True) -> bool:
+        """Whether to plan in this row, given the newest control record and whether all that the policy looks at is
+        there; then `flying` says whether the arm runs and the policy sees."""
+        flying = bool(control["mode"] == Mode.RUN and sees)
+        began = flying and not self.flying
         handed_back = self._operator and control["source"] != Source.OPERATOR
-        self.flying, self._operator = control["mode"] == Mode.RUN, control["source"] == Source.OPERATOR
+        self.flying, self._operator = flying, control["source"] == Source.OPERATOR
         self._rows = 0 if began or handed_back else self._rows + 1
-        return bool(self.flying and self._rows % self.execute == 0)
+        return flying and self._rows % self.execute == 0
 
 
 def run(context: Context) -> None:
@@ -62,13 +67,16 @@ def run(context: Context) -> None:
 def _fly(context: Context, station: Station, pilot: Pilot, observer: Observer) -> None:
     replanning = Replanning(context.config["execute"] or pilot.window.execute)
     chunks, controls = context.bus.publisher(station.chunk), context.bus.subscriber(station.control)
-    rate, published = Rate(station.rate), False
+    rate, published, lost = Rate(station.rate), False, list[str]()
     while not context.stop():
         late = rate.sleep()
         start = now()
         observer.update()
         control = controls.latest()
-        if control is not None and replanning.due(control):
+        before, lost = lost, observer.behind(start, pilot.policy.observes, BLIND)
+        if lost and lost != before:
+            log.warning("does not fly: nothing new from %s for %.1f s", ", ".join(lost), BLIND)
+        if control is not None and replanning.due(control, sees=not lost):
             rows = observer.history(start, pilot.window.history)
             if rows is not None:
                 chunk = pilot.chunk(rows, station)

@@ -1,7 +1,7 @@
 """The one function that observes: what is recorded is what the policy sees, because both come from here."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -72,6 +72,11 @@ class Observer:
     def ages(self, time: float) -> dict[str, float]:
         """By topic: seconds from the capture of its newest message to `time`; infinite if there is none."""
         return {name: time - stream.newest for name, stream in self._streams.items()}
+
+    def behind(self, time: float, fields: Iterable[str], limit: float) -> list[str]:
+        """The topics that these fields of a row come from and whose newest message is older than `limit` [s]."""
+        wanted, ages = set(fields), self.ages(time)
+        return [n for n, stream in self._streams.items() if wanted & stream.fields.keys() and ages[n] > limit]
 
 
 class _Stream:

@@ -29,3 +29,14 @@ def test_plans_nothing_in_other_modes_and_begins_anew_after_them() -> None:
     assert plans(replanning, FLOWN, FLOWN, HELD, HELD, HELD) == [True, False, False, False, False]
     assert not replanning.flying
     assert plans(replanning, FLOWN, FLOWN) == [True, False]
+
+
+def test_plans_nothing_while_blind_and_at_once_when_it_sees_again() -> None:
+    replanning = Replanning(3)
+    flown = STATION.control.spec.record(mode=Mode.RUN, source=Source.POLICY)
+    assert replanning.due(flown)
+    for _ in range(5):
+        assert not replanning.due(flown, sees=False)
+        assert not replanning.flying
+    assert replanning.due(flown)
+    assert replanning.flying

@@ -204,6 +204,15 @@ def test_a_silent_stream_is_infinitely_old(scene: Scene) -> None:
     assert set(scene.observer.ages(1.0).values()) == {np.inf}
 
 
+def test_says_which_streams_of_some_fields_are_behind(scene: Scene) -> None:
+    scene.send_all(1.0)
+    scene.send(STATION.camera("wrist"), 1.6)
+    scene.observer.update()
+    assert scene.observer.behind(1.7, ["image.front", "image.wrist", "pose"], 0.5) == ["control", "camera.front"]
+    assert scene.observer.behind(1.7, ["image.wrist"], 0.5) == []
+    assert scene.observer.behind(1.2, ["image.front", "grip"], 0.5) == []
+
+
 @pytest.mark.parametrize("step", [0.001, 0.0])  # a camera of 1 kHz, and one whose clock stands
 def test_memory_stays_bounded_for_hours(step: float) -> None:
     scene = Scene(steps=2)
