@@ -62,13 +62,13 @@ class Kinematics:
 
     def jacobian(self, q: Array | list[float]) -> Array:
         """(6, n): linear [m/rad] over angular [rad/rad] velocity of the TCP, in the base frame, for each joint."""
-        return self.linearize(q)[1]
-
-    def linearize(self, q: Array | list[float]) -> tuple[list[float], Array]:
-        """What `position` and `jacobian` say, at the cost of one."""
         self._place(q)
-        place: list[float] = self._position.tolist()
-        return place, self._update_jacobian().copy()
+        return self._update_jacobian().copy()
+
+    def linearize(self, q: Array | list[float]) -> tuple[list[float], list[list[float]]]:
+        """What `position` and `jacobian` say, in plain floats: (3,) and (6, n)."""
+        self._place(q)
+        return self._position.tolist(), self._update_jacobian().tolist()
 
     def inverse(self, pose: Array, near: Array, iterations: int = 4) -> Array:
         """Joints (n,) for `base_from_tcp` (7,): damped least squares from `near`, inside the joint limits.

@@ -10,9 +10,8 @@ Each test is made in plain floats first, which is what nearly every tick pays fo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import repeat
-from math import hypot, isfinite
-from operator import le, mul, sub
+from math import hypot, isfinite, sumprod
+from operator import le, mul, sub, truediv
 
 import numpy as np
 
@@ -128,13 +127,11 @@ class Safety:
             return (
                 f"a target of kind {target.kind}, expected {TargetKind.POSE:d} (pose) or {TargetKind.JOINTS:d} (joints)"
             )
-        asked = target.pose if target.kind == TargetKind.POSE else target.q
-        if not (isfinite(asked.dot(asked)) and isfinite(target.grip)):
-            return f"a target that is not finite: {asked.round(3)}, grip {target.grip:.3f}"
-        if target.kind == TargetKind.POSE:
-            length = hypot(*asked[3:].tolist())
-            if abs(length - 1.0) > UNIT:
-                return f"a quaternion of length {length:.3f}, expected 1"
+        asked = (target.pose if target.kind == TargetKind.POSE else target.q).tolist()
+        if not isfinite(sumprod(asked, asked) + target.grip):
+            return f"a target that is not finite: {np.round(asked, 3)}, grip {target.grip:.3f}"
+        if target.kind == TargetKind.POSE and abs(hypot(*asked[3:]) - 1.0) > UNIT:
+            return f"a quaternion of length {hypot(*asked[3:]):.3f}, expected 1"
         return ""
 
     def clamp_pose(self, pose: Array) -> tuple[Array, str]:
@@ -167,19 +164,20 @@ class Safety:
     def advance_joints(self, reference: Array, q: Array, speed: float) -> tuple[Array, str]:
         """One period's way from reference joints (n,) towards others, no faster than TCP and joints may."""
         way = q - reference
-        seconds = self._seconds(way.tolist(), self._kinematics.jacobian(reference)) / (PACE * speed)
+        seconds = self._seconds(way.tolist(), self._kinematics.linearize(reference)[1]) / (PACE * speed)
         if seconds <= self.period:
             return q, ""
         return reference + way * (self.period / seconds), self._late(seconds)
 
-    def _seconds(self, way: list[float], jacobian: Array) -> float:
+    def _seconds(self, way: list[float], jacobian: list[list[float]]) -> float:
         """How long this way of the joints (n,) [rad] takes at full speed of the TCP or of the slowest joint [s]."""
-        x, y, z, i, j, k = jacobian.dot(way).tolist()
-        return max(
-            hypot(x, y, z) / self.limits.tcp_speed,
-            hypot(i, j, k) / self.limits.tcp_rotation,
-            *[abs(part) / fastest for part, fastest in zip(way, self._fastest, strict=True)],
-        )
+        metres, radians, seconds = self._speeds(way, jacobian)
+        return max(metres / self.limits.tcp_speed, radians / self.limits.tcp_rotation, seconds)
+
+    def _speeds(self, velocity: list[float], jacobian: list[list[float]]) -> tuple[float, float, float]:
+        """Of joint velocities (n,): of the TCP [m/s] and [rad/s], of the fastest joint in parts of its limit."""
+        x, y, z, i, j, k = [sumprod(row, velocity) for row in jacobian]
+        return hypot(x, y, z), hypot(i, j, k), max(map(truediv, map(abs, velocity), self._fastest))
 
     def _late(self, seconds: float) -> str:
         return f"speed: asked for is {seconds:.2f} s away" if seconds > ON_TIME else ""
@@ -199,33 +197,31 @@ class Safety:
             follower.go()
         return reason
 
-    def _danger(self, follower: Follower, here: list[float], jacobian: Array, speed: float) -> str:
+    def _danger(self, follower: Follower, here: list[float], jacobian: list[list[float]], speed: float) -> str:
         """What would be exceeded if the arm, its TCP `here`, made the proposed step and then braked as it can."""
         now = follower.motion.q
         early, late, rest = follower.stopping(INSTANTS)
         velocities = [follower.candidate.dq, follower.peak(), early.dq, late.dq]
         return (
-            self._joints_too_fast(velocities)
-            or self._tcp_too_fast(np.array(velocities).dot(jacobian.T).tolist(), speed)
+            self._too_fast(velocities, jacobian, speed)
             or self._beyond_joints(now, rest.q)
             or self._leaves_box(now, here, (late.q, rest.q))
         )
 
-    def _joints_too_fast(self, velocities: list[list[float]]) -> str:
-        if all(map(_at_most, repeat(self._fastest), velocities)):
-            return ""
-        fastest = np.abs(velocities).max(axis=0)
-        joint = int((fastest - self.velocity).argmax())
-        return f"{self.robot.joints[joint]}: {fastest[joint]:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
-
-    def _tcp_too_fast(self, twists: list[list[float]], speed: float) -> str:
-        fastest = max([hypot(x, y, z) for x, y, z, _, _, _ in twists])
-        turning = max([hypot(x, y, z) for _, _, _, x, y, z in twists])
-        if fastest > BARRIER * speed * self.limits.tcp_speed:
-            return f"TCP speed: {fastest:.3f} m/s ahead, limit {speed * self.limits.tcp_speed:.3f} m/s"
-        if turning > BARRIER * speed * self.limits.tcp_rotation:
-            return f"TCP rotation: {turning:.3f} rad/s ahead, limit {speed * self.limits.tcp_rotation:.3f} rad/s"
+    def _too_fast(self, velocities: list[list[float]], jacobian: list[list[float]], speed: float) -> str:
+        lines, turns, joints = zip(*[self._speeds(row, jacobian) for row in velocities], strict=True)
+        if max(joints) > 1.0:
+            return self._name_fastest(velocities)
+        if max(lines) > BARRIER * speed * self.limits.tcp_speed:
+            return f"TCP speed: {max(lines):.3f} m/s ahead, limit {speed * self.limits.tcp_speed:.3f} m/s"
+        if max(turns) > BARRIER * speed * self.limits.tcp_rotation:
+            return f"TCP rotation: {max(turns):.3f} rad/s ahead, limit {speed * self.limits.tcp_rotation:.3f} rad/s"
         return ""
+
+    def _name_fastest(self, velocities: list[list[float]]) -> str:
+        fastest = np.abs(velocities).max(axis=0)
+        joint = int((fastest / self.velocity).argmax())
+        return f"{self.robot.joints[joint]}: {fastest[joint]:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
 
     def _beyond_joints(self, now: list[float], q: list[float]) -> str:
         """Joints that would come to rest beyond a limit, and further out than they are."""

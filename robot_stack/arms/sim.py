@@ -18,6 +18,7 @@ class SimArm:
         joints = len(find_robot(robot).joints)
         self._bus = bus
         self._state, self._servo = topics.state(joints), topics.servo(joints)
+        self._command = self._servo.spec.record()
 
     def __enter__(self) -> Self:
         self._states = self._bus.subscriber(self._state)
@@ -39,7 +40,8 @@ class SimArm:
 
     def servo(self, q: Array) -> None:
         """Command the joints (n,) [rad]; the arm holds there until the next command."""
-        self._commands.send(self._servo.spec.record(time=now(), q=q))
+        self._command["time"], self._command["q"] = now(), q
+        self._commands.send(self._command)
 
     def halt(self) -> None:
         """Hold where the arm is."""
