@@ -101,7 +101,7 @@ def app(console: Console, bus: Bus, station: Station, store: Path | None) -> Fas
     _add_episodes(api, store)
     _add_state(api, console)
     _add_video(api, bus, station)
-    _add_operator(api, bus)
+    _add_operator(api, bus, console)
 
     @api.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -195,15 +195,18 @@ class _Pictures:
         return self._newest
 
 
-def _add_operator(api: FastAPI, bus: Bus) -> None:
-    keys = _Keys(bus)
+def _add_operator(api: FastAPI, bus: Bus, console: Console) -> None:
+    keys = _Keys(bus, console)
 
     @api.websocket("/api/operator")
     async def operator(socket: WebSocket) -> None:
         await socket.accept()
         try:
             while True:
-                await socket.send_json(keys.hear(socket, await socket.receive_text()))
+                message = await socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                await socket.send_json(keys.hear(socket, message.get("text") or ""))
         except WebSocketDisconnect:
             pass
         finally:
@@ -213,9 +216,11 @@ def _add_operator(api: FastAPI, bus: Bus) -> None:
 class _Keys:
     """Passes on the keys of one page at a time: the one that pressed one first, until it presses none."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, console: Console) -> None:
         self._publisher = bus.publisher(KEYS)
+        self._console = console
         self._flying: WebSocket | None = None
+        self._engaged = False
 
     def hear(self, page: WebSocket, text: str) -> dict[str, str]:
         """Publish what a page says; the answer to it, with an `error` if it was not taken."""
@@ -228,13 +233,15 @@ class _Keys:
             return {"error": "another page is flying"}
         if pressed or self._flying is page:
             self._publisher.send(keys)
-            self._flying = page if pressed else None
+            self._flying, self._engaged = page if pressed else None, bool(keys["engage"])
         return {}
 
     def leave(self, page: WebSocket) -> None:
-        """A page that is gone holds no key."""
+        """A page that is gone holds no key; a person who was flying by it has not handed back to a policy."""
         if self._flying is page:
-            self._flying = None
+            if self._engaged:
+                self._console.order(Order.HOLD)
+            self._flying, self._engaged = None, False
             self._publisher.send(browser.record(now(), [], engage=False))
 
 

@@ -3,6 +3,7 @@
     IDLE -> HOMING -> READY -> RECORDING -> ENDING -> HOMING or READY ... -> DONE
 
 In auto mode episodes follow one another until `episodes` are recorded; in manual mode a person starts and ends each.
+Whoever says "hold" between or in them is obeyed in auto mode too: nothing begins until "run", "start" or "home".
 A stop, whoever made it, ends an open episode and leads back to IDLE, where only a reset leads on.
 """
 
@@ -153,6 +154,7 @@ class Director:
         self.verdict = UNKNOWN
         self._wanted = Mode.HOLD
         self._stopped = False  # by a person
+        self._held = False  # by a person
         self._resetting, self._reset_at = False, float("-inf")
         self._start = False
         self._quitting = False
@@ -198,7 +200,12 @@ class Director:
             self._reset(now)
         elif order is Order.QUIT:
             self._quitting = True
-        elif order is Order.START:
+        else:
+            self._held = order is Order.HOLD
+            self._fly(now, order)
+
+    def _fly(self, now: float, order: Order) -> None:
+        if order is Order.START:
             self._start = True
         elif order is Order.HOME:
             self._go(now, Phase.HOMING, "going home")
@@ -240,8 +247,10 @@ class Director:
             self.note = "the world is being reset"
         elif not inputs.alive:
             self.note = "waiting for all streams"
-        elif self.rules.auto or self._start:
+        elif self._start or (self.rules.auto and not self._held):
             self._begin(now)
+        elif self.rules.auto:
+            self.note = "held by a person: run to go on"
         else:
             self.note = "ready: start an episode"
 
@@ -302,7 +311,7 @@ class Director:
         return not self.rules.simulated or (inputs.world == self.number and now - self.since >= SETTLE)
 
     def _next(self, now: float) -> None:
-        if self.rules.auto or self.rules.simulated:
+        if (self.rules.auto or self.rules.simulated) and not self._held:
             self._go(now, Phase.HOMING, "going home")
         else:
             self._prepare(now)

@@ -17,7 +17,7 @@ def parse(text: str, now: float) -> Record:
     """A record of KEYS from `{"pressed": ["KeyW", …], "engage": true}`; raises KeysError with what would be valid."""
     try:
         message = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise KeysError(f"not JSON: {error}") from error
     if not isinstance(message, dict) or set(message) != {"pressed", "engage"}:
         raise KeysError('expected {"pressed": [codes of keys], "engage": true or false}')

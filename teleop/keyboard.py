@@ -3,6 +3,7 @@
 Translations are along the axes of the base, so that "w" is away from the robot whatever the gripper's attitude.
 """
 
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -39,7 +40,7 @@ CODES = tuple(KEYS)
 DIRECTIONS: Array = np.array([direction or (0,) * 6 for _, _, direction in KEYS.values()], dtype=float)  # (16, 6)
 
 STALE = 0.3
-"""A key that was not confirmed for so long is up: the page confirms 20 times a second [s]."""
+"""A key that was not confirmed for so long is up: the page confirms 20 times a second [s]. The arm then holds."""
 LONGEST_STEP = 0.05
 """After a pause the hand moves on from where it was, not by the whole pause [s]."""
 
@@ -72,8 +73,11 @@ class KeyboardOperator:
     def read(self, now: float, view: View) -> OperatorInput:
         """What the newest keys ask for."""
         keys, arm = view.keys, view.control
-        if keys is None or arm is None or now - keys["time"] > STALE:
+        if keys is None or arm is None:
             return self._released()
+        if now - keys["time"] > STALE:
+            lost = self._released()
+            return replace(lost, engaged=bool(keys["engage"]))  # who fell silent flying has not handed back: hold
         pressed = keys["pressed"].astype(bool)
         verdict = 1 if pressed[CODES.index("Enter")] else 0 if pressed[CODES.index("Backspace")] else -1
         if not keys["engage"]:

@@ -136,12 +136,23 @@ def test_keys_reach_the_topic_and_are_released_when_the_page_is_gone(desk: Desk)
         assert json.loads(socket.recv(timeout=2.0)) == {}
         assert desk.pressed() == [{"KeyW", "Space"}]
     assert until(lambda: len(desk.pressed()) == 2 and desk.pressed()[-1] == set())
+    assert desk.orders == [Order.HOLD], "a page lost while it flies does not hand over to a policy"
+
+
+def test_page_that_let_go_before_it_is_gone_stops_nobody(desk: Desk) -> None:
+    with connect(socket_url(desk, "/api/operator")) as socket:
+        for text in ('{"pressed": [], "engage": true}', '{"pressed": [], "engage": false}'):
+            socket.send(text)
+            assert json.loads(socket.recv(timeout=2.0)) == {}
+    until(lambda: len(desk.pressed()) == 2)
+    assert desk.orders == []
 
 
 def test_malformed_keys_are_answered_with_words_and_the_page_may_go_on(desk: Desk) -> None:
     with connect(socket_url(desk, "/api/operator")) as socket:
-        socket.send("up!")
-        assert "not JSON" in json.loads(socket.recv(timeout=2.0))["error"]
+        for text in ("up!", b"up"):
+            socket.send(text)
+            assert "not JSON" in json.loads(socket.recv(timeout=2.0))["error"]
         socket.send('{"pressed": ["KeyP"], "engage": true}')
         assert "no key 'KeyP'" in json.loads(socket.recv(timeout=2.0))["error"]
         assert desk.pressed() == []

@@ -310,6 +310,21 @@ def test_person_sends_the_arm_home_and_holds_it_on_the_way() -> None:
     assert session.phase is Phase.READY
 
 
+@pytest.mark.parametrize("phase", [Phase.HOMING, Phase.READY, Phase.RECORDING])
+def test_who_says_hold_is_obeyed_in_auto_mode_too(phase: Phase) -> None:
+    session = Session(AUTO)
+    session.step()
+    if phase is not Phase.HOMING:
+        session.until(phase)
+    assert session.step(Order.HOLD).mode is Mode.HOLD
+    for _ in range(200):
+        assert session.step(home=True).mode is Mode.HOLD
+    assert session.phase is Phase.READY
+    assert "held" in session.director.note
+    assert session.step(Order.RUN).mode is Mode.RUN
+    assert session.phase is Phase.RECORDING
+
+
 def test_hardware_does_not_go_home_by_itself_in_manual_mode() -> None:
     session = Session(MANUAL)
     session.step(home=False)

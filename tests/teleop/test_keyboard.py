@@ -58,11 +58,12 @@ def test_keys_without_engaging_move_nothing() -> None:
     assert fly(KeyboardOperator("ur5e"), 1.0, "KeyW", engage=False) == OperatorInput()
 
 
-def test_keys_that_nobody_confirms_are_released() -> None:
+def test_keys_that_nobody_confirms_are_up_and_the_arm_is_not_handed_to_a_policy() -> None:
     device = KeyboardOperator("ur5e")
     keys = record(0.0, ["KeyW"], True)
-    assert device.read(STALE * 0.9, View(control(), keys=keys)).engaged
-    assert not device.read(STALE * 1.1, View(control(), keys=keys)).engaged
+    assert device.read(STALE * 0.9, View(control(), keys=keys)).kind == TargetKind.POSE
+    assert device.read(STALE * 1.1, View(control(), keys=keys)) == OperatorInput(engaged=True)
+    assert not device.read(STALE * 1.2, View(control(), keys=record(0.0, [], False))).engaged
 
 
 def test_nothing_is_asked_before_the_arm_is_known() -> None:
@@ -102,6 +103,7 @@ def test_page_message_becomes_a_record() -> None:
     ("text", "words"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "expected"),
         ('{"pressed": []}', "expected"),
         ('{"pressed": 3, "engage": true}', "must be a list"),
