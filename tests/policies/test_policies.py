@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Generator
 
 from policies import Batch, Policy, Window, checkpoint
@@ -120,13 +121,14 @@ def test_a_checkpoint_gives_the_same_bits_in_another_process(
     policy.eval()
     folder = checkpoint.save(tmp_path / "step-0000001", policy, {"policy": policy_config}, {})
     observe = {name: value[:1] for name, value in batch.observe.items()}
-    torch.save({"observe": observe}, tmp_path / "observe.pt")
+    save_file({name: value.contiguous() for name, value in observe.items()}, tmp_path / "observe.safetensors")
     code = f"""
 import torch
+from safetensors.torch import load_file
 from policies import checkpoint
 torch.set_num_threads(1)
 policy = checkpoint.load({str(tmp_path)!r}).policy()
-observe = torch.load({str(tmp_path / "observe.pt")!r}, weights_only=True)["observe"]
+observe = load_file({str(tmp_path / "observe.safetensors")!r})
 with torch.inference_mode():
     print(policy.act(observe, generators=[torch.Generator().manual_seed(5)]).numpy().tobytes().hex())
 """
