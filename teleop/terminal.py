@@ -1,8 +1,8 @@
 """Keys from the terminal that the service was started in: for flying without a browser.
 
 A terminal says when a key is typed, not when it goes up: a key counts as held for `HELD` after each time that it
-comes, which the terminal's own repetition makes continuous. The space bar therefore switches between engaged and not;
-without any key for `FORGOTTEN` it switches back.
+comes, which the terminal's own repetition makes continuous. The space bar therefore switches between engaged and not.
+Engaged it stays until the next one: the arm rests while no key comes, and no policy starts by itself.
 """
 
 import os
@@ -20,7 +20,6 @@ from robot_stack.spec import Record
 from teleop.browser import record
 
 HELD = 0.12  # [s]
-FORGOTTEN = 20.0  # [s]
 CONFIRM = 0.05
 """Between two records while something is held [s]."""
 
@@ -44,11 +43,9 @@ class Typed:
     def __init__(self) -> None:
         self.engaged = False
         self._until: dict[str, float] = {}
-        self._last = float("-inf")
 
     def type(self, text: str, now: float) -> None:
         """One key, as the terminal sends it, came at `now` [s]."""
-        self._last = now
         code = CODES.get(text.lower() if len(text) == 1 else text)
         if text == " ":
             self.engaged = not self.engaged
@@ -59,7 +56,6 @@ class Typed:
 
     def record(self, now: float) -> Record:
         """What is held at `now` [s], for the topic `keys`."""
-        self.engaged = self.engaged and now - self._last < FORGOTTEN
         return record(now, [code for code, until in self._until.items() if now < until], self.engaged)
 
 

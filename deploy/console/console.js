@@ -198,8 +198,8 @@ function watchKeys() {
 }
 
 function press(event, isDown) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.code === "Escape" && isDown && !event.repeat) order("/api/mode", { mode: "stop" });
+  if (isDown && (event.ctrlKey || event.metaKey || event.altKey)) return; // but a key that goes up is up
   if (event.code === "Space") engaged = isDown;
   else if (event.code in caps) isDown ? down.add(event.code) : down.delete(event.code);
   else return;
@@ -208,6 +208,7 @@ function press(event, isDown) {
 }
 
 function release() {
+  if (engaged) order("/api/mode", { mode: "hold" }); // to look away is not to hand over to a policy
   engaged = false;
   down.clear();
   speak();

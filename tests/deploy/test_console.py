@@ -39,6 +39,18 @@ def test_keys_of_the_person_reach_the_topic_while_held_and_no_longer(desk: Desk,
     until(lambda: desk.pressed()[-1] == {"Space"})
     page.run("window.dispatchEvent(new Event('blur'))")
     until(lambda: desk.pressed()[-1] == set())
+    until(lambda: desk.orders == [Order.HOLD])
+
+
+def test_key_that_goes_up_together_with_another_program_s_shortcut_is_up(desk: Desk, page: Browser) -> None:
+    until(lambda: page.text("latency").endswith("ms"))
+    page.key("keyDown", "Space", " ")
+    page.key("keyDown", "KeyW", "w")
+    until(lambda: desk.pressed() and desk.pressed()[-1] == {"Space", "KeyW"})
+    page.run("window.dispatchEvent(new KeyboardEvent('keyup', {code: 'KeyW', ctrlKey: true}))")
+    until(lambda: desk.pressed()[-1] == {"Space"})
+    page.run("window.dispatchEvent(new KeyboardEvent('keydown', {code: 'Escape', altKey: true}))")
+    until(lambda: desk.orders == [Order.STOP])
 
 
 def test_held_key_is_confirmed_many_times_a_second(desk: Desk, page: Browser) -> None:
