@@ -159,7 +159,7 @@ def _training(out: Path, runs: Sequence[str]) -> str:
 
 def _chapters(results: Mapping[str, Any]) -> str:
     rows = [
-        (chapter["title"], f"{chapter['seconds']:.0f} s", "robot-stack " + " ".join(command))
+        (chapter["title"], f"{chapter['seconds']:.0f}\u00a0s", "robot-stack " + " ".join(command))
         for chapter in results["chapters"]
         for command in chapter["commands"].values()
     ]
