@@ -261,5 +261,5 @@ async def _until_closed(socket: WebSocket, send: Callable[[], Coroutine[Any, Any
 
 
 async def _receive_all(socket: WebSocket) -> None:
-    while True:
-        await socket.receive_text()
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass

@@ -261,18 +261,22 @@ class Director:
 
     def _ending(self, now: float, inputs: Inputs) -> None:
         waited = now - self.since
+        self._opened |= inputs.open == self.number
         writing = inputs.open == self.number or waited < RECORDER_NOTICE
         if self.rules.recorded and writing:
             if waited >= RECORDER_PATIENCE:
                 self._interrupt(now, "the recorder does not finish writing")
             return
-        if self.verdict != DISCARD:
+        lost = self.rules.recorded and not self._opened
+        if self.verdict != DISCARD and not lost:
             self.finished += 1
             self._interruptions = 0
         if self._quitting or 0 < self.rules.episodes <= self.finished:
             self._go(now, Phase.DONE, f"{self.finished} episodes")
         elif self._halted(inputs):
             self._interrupt(now, "stopped")
+        elif lost:
+            self._interrupt(now, "the recorder wrote nothing")
         else:
             self._next(now)
 

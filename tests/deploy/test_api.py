@@ -101,6 +101,14 @@ def test_episodes_are_the_newest_first(desk: Desk, client: httpx.Client, tmp_pat
     assert client.get("/api/episodes?limit=none").status_code == 422
 
 
+def test_what_a_watching_page_says_is_passed_over(desk: Desk) -> None:
+    with connect(socket_url(desk, "/api/state")) as socket:
+        for said in ("words", b"bytes"):
+            socket.send(said)
+        for _ in range(5):
+            assert json.loads(socket.recv(timeout=2.0))["phase"] == "ready"
+
+
 def test_state_is_pushed_and_follows(desk: Desk) -> None:
     with connect(socket_url(desk, "/api/state")) as socket:
         assert json.loads(socket.recv(timeout=2.0))["source"] == "nobody"

@@ -264,6 +264,17 @@ def test_a_reset_that_did_not_succeed_is_forgotten() -> None:
     assert session.step(Order.RESET).reset
 
 
+def test_an_episode_that_the_recorder_never_opened_does_not_count() -> None:
+    session = Session(AUTO).until(Phase.RECORDING)
+    session.step(open=-1)
+    session.step(Order.SUCCESS, open=-1)
+    session.step(open=-1)
+    session.step(open=-1, after=RECORDER_NOTICE)
+    assert session.phase is Phase.IDLE
+    assert session.director.finished == 0
+    assert "recorder" in session.director.note
+
+
 def test_stop_by_a_person_is_not_reset_by_the_machine() -> None:
     session = Session(AUTO).until(Phase.RECORDING)
     session.step(Order.STOP)
