@@ -10,7 +10,7 @@ Each test is made in plain floats first, which is what nearly every tick pays fo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import hypot, isfinite, sumprod
+from math import hypot, inf, isfinite, sumprod
 from operator import le, mul, sub, truediv
 
 import numpy as np
@@ -68,6 +68,8 @@ class Limits:
     chunk_age: float = 1.5
 
     def __post_init__(self) -> None:
+        if not self.margin >= 0.0:
+            raise ConfigError(f"margin is {self.margin}, expected 0 or more: it lies inside the box")
         for axis, low, high in zip(AXES, self.box_min, self.box_max, strict=True):
             if not low + 2 * self.margin < high:
                 raise ConfigError(
@@ -77,8 +79,8 @@ class Limits:
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a part of the robot's own limit, 0..1")
         for name in ("tcp_speed", "tcp_rotation", "tracking", "state_age", "request_age", "operator_age", "chunk_age"):
-            if not getattr(self, name) > 0.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0")
+            if not 0.0 < getattr(self, name) < inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0, and a limit")
 
 
 Span = tuple[list[float], list[float]]

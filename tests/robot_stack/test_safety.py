@@ -232,6 +232,9 @@ def test_limits_are_frozen_and_have_defaults_that_hold_the_home_pose():
         ({"joint_jerk": 1.5}, "joint_jerk is 1.5, expected a part of the robot's own limit, 0..1"),
         ({"joint_velocity": 0.0}, "joint_velocity is 0.0"),
         ({"tcp_speed": -1.0}, "tcp_speed is -1.0, expected more than 0"),
+        ({"tcp_speed": np.inf}, "tcp_speed is inf, expected more than 0, and a limit"),
+        ({"state_age": np.inf}, "state_age is inf, expected more than 0, and a limit"),
+        ({"margin": -0.1}, "margin is -0.1, expected 0 or more"),
         ({"chunk_age": float("nan")}, "chunk_age is nan"),
     ],
 )
