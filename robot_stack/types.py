@@ -29,7 +29,7 @@ class Mode(IntEnum):
     STOP = 0  # latched: leaves only by an explicit reset to HOLD
     HOLD = 1
     RUN = 2  # the operator flies when engaged, else the policy, else nobody
-    HOME = 3  # fly to the home joints, then HOLD
+    HOME = 3  # fly to the home joints, open the fingers, then HOLD
 
 
 class TargetKind(IntEnum):
