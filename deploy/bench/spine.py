@@ -56,7 +56,8 @@ def _service(config: DictConfig, folder: Path, console: Console) -> list[str]:
         _say(console, "recording one episode and training on it, for a policy of the usual size")
         store, policy = folder / "episode.zarr", folder / "policy"
         _command("collect", f"store={store}", "episodes=1", "port=0", *cell_and_task)
-        _command("train", f"store={store}", "policy=diffusion_mlp", f"task={config.task.name}", "steps=50", f"out={policy}")
+        learn = [f"store={store}", "policy=diffusion_mlp", f"task={config.task.name}", "steps=50", f"out={policy}"]
+        _command("train", *learn)
     checkpoint = config.checkpoint or folder / "policy"
     endless = ["episodes=0", "time_limit=3600.0", "success_hold=3600.0", "teleop=browser", "port=0"]
     return ["deploy", f"checkpoint={checkpoint}", f"store={folder / 'flown.zarr'}", *endless, *cell_and_task]
