@@ -121,7 +121,7 @@ class Story:
         self._run(Chapter("Train again with the take-overs", _RETRAIN, commands))
 
     def _training(self, name: str, policy: str, weights: str) -> list[str]:
-        choice = [f"task={self.cfg.task.name}", f"policy={policy}", f"weights={weights}", f"seed={self.cfg.seed}"]
+        choice = [*self._cell(), f"policy={policy}", f"weights={weights}", f"seed={self.cfg.seed}"]
         return ["train", f"store={self.store}", *choice, f"steps={self.cfg.steps}", f"out={self.out / name}"]
 
     def _evaluate(self, title: str, why: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -151,15 +151,10 @@ class Story:
         self._run(Chapter(f"Deploy {name} for {count} episodes", why, {"5-deploy": command}))
 
     def _service(self) -> list[str]:
-        return [
-            f"robot={self._choice('robot')}",
-            f"task={self.cfg.task.name}",
-            f"host={self.cfg.host}",
-            f"port={self.cfg.port}",
-        ]
+        return [*self._cell(), f"host={self.cfg.host}", f"port={self.cfg.port}"]
 
-    def _choice(self, group: str) -> str:
-        return f"sim_{self.cfg.robot.name}" if group == "robot" else str(self.cfg[group].name)
+    def _cell(self) -> list[str]:
+        return [f"robot=sim_{self.cfg.robot.name}", f"task={self.cfg.task.name}"]
 
     def _run(self, chapter: Chapter) -> None:
         self.chapters.append(chapter)
