@@ -1,4 +1,4 @@
-"""The command line: `robot-stack VERB key=value ...`. Imports nothing heavy before a verb runs."""
+"""The command line: `robot-stack VERB [ACTION] key=value ...`. Imports nothing heavy before a verb runs."""
 
 import os
 import signal
@@ -13,23 +13,27 @@ INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
 class Verb(NamedTuple):
-    """What one verb is for, where its code is, and the key that a first bare word sets (`bench spine`)."""
+    """What one verb is for, and where its code is: "module:function", imported when it runs and called with the config.
+
+    A verb with `actions` wants one of them as its next word; `data check` has its manual in `data_check.yaml`.
+    """
 
     summary: str
-    target: str  # "module:function", imported when the verb runs, called with the composed config
-    word: str = ""
-    words: tuple[str, ...] = ()
+    target: str = ""
+    actions: dict[str, str] = {}  # noqa: RUF012  a NamedTuple's default; nobody changes it
 
+
+DATA = {
+    "info": "robot_stack.store.cli:info",
+    "list": "robot_stack.store.cli:list_episodes",
+    "check": "robot_stack.store.cli:check",
+    "import": "robot_stack.store.cli:import_data",
+}
 
 VERBS = {
     "demo": Verb("the whole story in simulation, in at most 15 minutes, with a report at the end", "deploy.demo:run"),
     "collect": Verb("fly the robot yourself and record demonstrations", "deploy.service:collect"),
-    "data": Verb(
-        "look at a store of episodes, check it, import others' data",
-        "robot_stack.store.cli:run",
-        "action",
-        ("info", "list", "check", "import"),
-    ),
+    "data": Verb("look at a store of episodes, check, edit and judge it, bring others' data in and out", actions=DATA),
     "train": Verb("train a policy on a store", "policies.train:run"),
     "eval": Verb(
         "fly a checkpoint in simulation, faster than real time: success with its interval", "policies.evaluate:run"
@@ -37,7 +41,7 @@ VERBS = {
     "deploy": Verb("let a checkpoint fly the robot; take over whenever you want", "deploy.service:deploy"),
     "replay": Verb("fly a stored episode again", "deploy.service:replay"),
     "check": Verb("connect to the robot and measure it against what it should be; moves nothing", "deploy.check:run"),
-    "bench": Verb("measure this machine: the figures of the README", "deploy.bench:run", "name", ("spine",)),
+    "bench": Verb("measure this machine: the figures of the README", actions={"spine": "deploy.bench.spine:run"}),
     "doctor": Verb("what this machine has and lacks, what that costs, and what to do", "robot_stack.doctor:run"),
 }
 
@@ -77,32 +81,39 @@ def _run(arguments: list[str]) -> int:
 
         print(f"robot-stack {version('robot-stack')}")
         return 0
-    name, *overrides = arguments
+    name, *rest = arguments
     if name not in VERBS:
         _refuse("verb", name, list(VERBS))
-    if {"-h", "--help"} & set(overrides):
-        print(_help(name))
+    asks = bool({"-h", "--help"} & set(rest))
+    actions = VERBS[name].actions
+    if not actions:
+        command, target = name, VERBS[name].target
+    elif asks and (rest[0] not in actions):
+        print(_actions_help(name))
         return 0
-    return _call(name, _with_word(VERBS[name], overrides))
+    else:
+        action = rest.pop(0) if rest and "=" not in rest[0] else ""
+        if action not in actions:
+            _refuse("action", action, list(actions))
+        command, target = f"{name}_{action}", actions[action]
+    if asks:
+        print(_help(command))
+        return 0
+    return _call(command, target, [_flag(override) for override in rest])
 
 
-def _call(name: str, overrides: list[str]) -> int:
+def _call(command: str, target: str, overrides: list[str]) -> int:
     from robot_stack.configuration import compose
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be asked to end is an interrupt: verbs clean up
-    config = compose(CONFIGS, name, overrides)
-    module, function = VERBS[name].target.split(":")
+    config = compose(CONFIGS, command, overrides)
+    module, function = target.split(":")
     return int(getattr(import_module(module), function)(config) or 0)
 
 
-def _with_word(verb: Verb, overrides: list[str]) -> list[str]:
-    """Turn the leading bare word into an override: `bench spine` is `bench name=spine`."""
-    if not verb.word or any(override.startswith(f"{verb.word}=") for override in overrides):
-        return overrides
-    word = overrides[0] if overrides and "=" not in overrides[0] else ""
-    if word not in verb.words:
-        _refuse(verb.word, word, list(verb.words))
-    return [f"{verb.word}={word}", *overrides[1:]]
+def _flag(override: str) -> str:
+    """`--fix` is short for `fix=true`."""
+    return f"{override[2:]}=true" if override.startswith("--") and "=" not in override else override
 
 
 def _refuse(what: str, given: str, valid: list[str]) -> NoReturn:
@@ -120,8 +131,8 @@ def _overview() -> str:
         [
             "Teach a real robot arm: teleoperate, record, train, deploy, take over, and learn from the takeovers.",
             "",
-            "usage: robot-stack VERB key=value ...",
-            "       robot-stack VERB --help        what it does, examples, and every key with its unit",
+            "usage: robot-stack VERB [ACTION] key=value ...",
+            "       robot-stack VERB [ACTION] --help     what it does, examples, and every key with its unit",
             "",
             *lines,
             "",
@@ -130,16 +141,24 @@ def _overview() -> str:
     )
 
 
-def _help(name: str) -> str:
-    """The verb's config file is its manual: purpose and examples at its head, every key with unit and default below."""
-    verb = VERBS[name]
-    word = f" {{{'|'.join(verb.words)}}}" if verb.words else ""
-    text = (CONFIGS / f"{name}.yaml").read_text().rstrip()
+def _actions_help(name: str) -> str:
+    """What a verb with actions can do: the first line of each action's manual."""
+    lines = [f"  {action:9}{_manual(f'{name}_{action}').splitlines()[0][2:]}" for action in VERBS[name].actions]
+    usage = [f"usage: robot-stack {name} ACTION key=value ...", f"       robot-stack {name} ACTION --help"]
+    return "\n".join([*usage, "", VERBS[name].summary, "", *lines])
+
+
+def _help(command: str) -> str:
+    """The config file is the manual: purpose and examples at its head, every key with unit and default below."""
+    text = _manual(command)
     groups = [line for line in map(_group, sorted(CONFIGS.iterdir())) if line and f"- {line.split()[0]}: " in text]
     choices = ["", "# Choices, each a file configs/GROUP/CHOICE.yaml whose keys are set as GROUP.KEY=value", *groups]
-    return "\n".join(
-        [f"usage: robot-stack {name}{word} key=value ...", "", verb.summary, "", text, *choices * bool(groups)]
-    )
+    usage = f"usage: robot-stack {command.replace('_', ' ')} key=value ..."
+    return "\n".join([usage, "", text, *choices * bool(groups)])
+
+
+def _manual(command: str) -> str:
+    return (CONFIGS / f"{command}.yaml").read_text().rstrip()
 
 
 def _group(folder: Path) -> str:

@@ -32,8 +32,13 @@ def compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
             config: DictConfig = hydra.compose(name, overrides)
         _check_values(name, defaults, config)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{name}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{_command(name)}: {' '.join(str(error).split())}") from error
     return config
+
+
+def _command(name: str) -> str:
+    """The words on the command line that a config belongs to: data_check.yaml is `data check`."""
+    return name.replace("_", " ")
 
 
 def _groups(name: str) -> list[str]:
@@ -43,7 +48,7 @@ def _groups(name: str) -> list[str]:
 
 
 def _parse(name: str, text: str) -> Override:
-    how = f"cannot read {text!r}: expected key=value; the keys: robot-stack {name} --help"
+    how = f"cannot read {text!r}: expected key=value; the keys: robot-stack {_command(name)} --help"
     if "=" not in text or text[0] in "+~":
         raise ConfigError(how)
     try:
@@ -79,7 +84,9 @@ def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def _check_values(name: str, defaults: DictConfig, config: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(config)):
-        raise ConfigError(f"{name} needs {' '.join(f'{key}=...' for key in missing)}; see robot-stack {name} --help")
+        raise ConfigError(
+            f"{_command(name)} needs {' '.join(f'{key}=...' for key in missing)}; see robot-stack {_command(name)} --help"
+        )
     OmegaConf.resolve(config)
     for key in _paths(defaults):
         default, given = OmegaConf.select(defaults, key), OmegaConf.select(config, key)

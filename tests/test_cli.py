@@ -36,13 +36,32 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("robot-stack 0.")
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_of_a_verb_is_its_config_with_its_comments(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([verb, "--help"]) == 0
+COMMANDS = [[verb, action] for verb in VERBS for action in VERBS[verb].actions] + [
+    [verb] for verb in VERBS if not VERBS[verb].actions
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_of_a_verb_is_its_config_with_its_comments(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
     printed = capsys.readouterr().out
-    assert (CONFIGS / f"{verb}.yaml").read_text().rstrip() in printed
-    assert f"robot-stack {verb}" in printed
-    assert VERBS[verb].summary in printed
+    assert (CONFIGS / f"{'_'.join(command)}.yaml").read_text().rstrip() in printed
+    assert f"robot-stack {' '.join(command)} " in printed
+
+
+def test_help_of_a_verb_with_actions_names_each_and_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["data", "--help"], ["data", "store=x", "-h"]):
+        assert main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert all(f"\n  {action} " in printed for action in VERBS["data"].actions)
+        assert "What is wrong with a store" in printed
+
+
+def test_a_flag_is_short_for_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(cli, "_call", lambda *call: calls.append(call) or 0)
+    assert main(["data", "check", "store=x", "--fix"]) == 0
+    assert calls == [("data_check", VERBS["data"].actions["check"], ["store=x", "fix=true"])]
 
 
 def test_help_of_a_verb_lists_the_choices_of_each_group(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,11 +69,12 @@ def test_help_of_a_verb_lists_the_choices_of_each_group(capsys: pytest.CaptureFi
     assert "robot = sim_fr3 | sim_ur5e" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_key_of_every_verb_says_what_it_is(verb: str) -> None:
-    for line in (CONFIGS / f"{verb}.yaml").read_text().splitlines():
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_key_of_every_verb_says_what_it_is(command: list[str]) -> None:
+    name = "_".join(command)
+    for line in (CONFIGS / f"{name}.yaml").read_text().splitlines():
         if line and not line.startswith((" ", "#", "-", "defaults:")):
-            assert "#" in line, f"configs/{verb}.yaml: {line!r} has no comment"
+            assert "#" in line, f"configs/{name}.yaml: {line!r} has no comment"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +107,7 @@ def test_what_is_misspelt_is_answered_with_what_is_valid(
 
 
 def verb_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def call(name: str, overrides: list[str]) -> int:
+    def call(command: str, target: str, overrides: list[str]) -> int:
         raise error
 
     monkeypatch.setattr(cli, "_call", call)

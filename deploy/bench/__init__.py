@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,11 +13,11 @@ from rich.table import Table
 from deploy.bench.figure import Figure
 
 
-def run(config: DictConfig) -> int:
-    """Measure, print, and write the figures as JSON if asked to; 1 if one misses its target."""
+def present(name: str, config: DictConfig, measure: Callable[[DictConfig, Console], list[Figure]]) -> int:
+    """Measure, print, and write the figures as JSON to `config.out` if asked to; 1 if one misses its target."""
     console = Console(highlight=False)
-    figures: list[Figure] = import_module(f"deploy.bench.{config.name}").measure(config, console)
-    table = Table("what", "measured", "target", title=f"bench {config.name} on {len(os.sched_getaffinity(0))} cores")
+    figures = measure(config, console)
+    table = Table("what", "measured", "target", title=f"bench {name} on {len(os.sched_getaffinity(0))} cores")
     for figure in figures:
         colour = "" if figure.met is None else "green" if figure.met else "red"
         table.add_row(figure.what, f"[{colour}]{figure}[/]" if colour else str(figure), figure.target)

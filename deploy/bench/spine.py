@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from deploy import cell
+from deploy.bench import present
 from deploy.bench.figure import Figure, count, distribution, duration
 from deploy.bench.session import STARTING, Session, alive, running
 from robot_stack.clock import now
@@ -30,6 +31,11 @@ AT_REST = 0.02
 
 WORK, TICK, HOLD, REST = 150e-6, 0.002, 0.1, 0.5
 """Targets: work in a tick; take-over; hold after losing the policy; rest after losing the parent [s]."""
+
+
+def run(config: DictConfig) -> int:
+    """`robot-stack bench spine`."""
+    return present("spine", config, measure)
 
 
 def measure(config: DictConfig, console: Console) -> list[Figure]:

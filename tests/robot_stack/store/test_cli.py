@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from robot_stack.station import Station
-from robot_stack.store import Store
-from robot_stack.store.cli import run
+from robot_stack.store import Store, cli
 from robot_stack.store.info import describe
-from robot_stack.types import ConfigError, Source, StoreError
+from robot_stack.types import Source, StoreError
 
 STATION = Station("cell", 6, {"front": (48, 64)}, rate=10.0, objects=("cube",))
 
@@ -40,7 +39,7 @@ def store(tmp_path: Path) -> Store:
 
 def check(store: Store, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     store.close()
-    code = run({"action": "check", "store": str(store.path)})
+    code = cli.check({"store": str(store.path)})
     return code, capsys.readouterr().out
 
 
@@ -63,10 +62,10 @@ def test_info_measures_rates_ages_skew_and_repeats(store: Store) -> None:
 
 
 def test_info_prints_it_and_says_so_of_an_empty_store(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run({"action": "info", "store": str(store.path)}) == 0
+    assert cli.info({"store": str(store.path)}) == 0
     assert "episodes      0" in capsys.readouterr().out
     record(store)
-    assert run({"action": "info", "store": str(store.path)}) == 0
+    assert cli.info({"store": str(store.path)}) == 0
     printed = capsys.readouterr().out
     for piece in (
         "1 success",
@@ -83,7 +82,7 @@ def test_info_prints_it_and_says_so_of_an_empty_store(store: Store, capsys: pyte
 def test_list_has_a_line_an_episode(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     record(store)
     record(store)
-    assert run({"action": "list", "store": str(store.path)}) == 0
+    assert cli.list_episodes({"store": str(store.path)}) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[2].split()[0] == "ep-000001"
@@ -133,18 +132,14 @@ def test_check_does_not_take_a_recording_in_progress_for_a_wreck(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.writer({"kind": "collect"})
-    assert run({"action": "check", "store": str(store.path)}) == 0
+    assert cli.check({"store": str(store.path)}) == 0
     assert "nothing wrong" in capsys.readouterr().out
     store.close()
 
 
-def test_wrong_words_are_answered_with_the_right_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="import, info, check, list"):
-        run({"action": "look", "store": "x"})
-    with pytest.raises(ConfigError, match="data import needs from="):
-        run({"action": "import", "store": "x"})
+def test_a_store_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store at"):
-        run({"action": "info", "store": str(tmp_path / "none")})
+        cli.info({"store": str(tmp_path / "none")})
 
 
 def test_import_says_what_came_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,8 +148,8 @@ def test_import_says_what_came_in(tmp_path: Path, capsys: pytest.CaptureFixture[
     root = zarr.open_group(tmp_path / "z", mode="w", zarr_format=2)
     root.create_array("meta/episode_ends", data=np.array([3, 5]))
     root.create_array("data/action", data=np.ones((5, 2)))
-    cfg = {"action": "import", "from": str(tmp_path / "z"), "store": str(tmp_path / "s")}
-    assert run(cfg) == 0
+    cfg = {"from": str(tmp_path / "z"), "store": str(tmp_path / "s")}
+    assert cli.import_data(cfg) == 0
     assert "2 episodes came in, each read back and compared: 5 steps" in capsys.readouterr().out
-    assert run(cfg) == 0
+    assert cli.import_data(cfg) == 0
     assert "0 episodes came in, each read back and compared, 2 were there before" in capsys.readouterr().out
