@@ -1,0 +1,76 @@
+"""JPEG: one picture a chunk, what a store records in by default."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from robot_stack.spec import Field
+from robot_stack.store.codecs import checksum
+from robot_stack.types import ConfigError, StoreError
+
+ZARR_NAME = "imagecodecs_jpeg"
+"""The name that zarr v3 arrays of JPEG pictures go by: https://github.com/cgohlke/imagecodecs reads them too."""
+
+_LARGEST = 65500  # pixels of a side: libjpeg's JPEG_MAX_DIMENSION
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """quality: 1 to 100, as libjpeg counts. subsampling: of the colours, '444' (none), '422' or '420'."""
+
+    quality: int = 90
+    subsampling: str = "420"
+    name: str = "jpeg"
+    group: int = 1
+    lossless: bool = False
+
+    def check(self, field: Field) -> None:
+        """Only RGB pictures of bytes, of at most 65500 pixels a side, can be held."""
+        rgb = len(field.shape) == 3 and field.shape[2] == 3 and max(field.shape) <= _LARGEST
+        if not rgb or np.dtype(field.dtype) != np.uint8:
+            raise ConfigError(
+                f"{field.name} is {np.dtype(field.dtype)}{list(field.shape)}: jpeg holds RGB pictures "
+                f"(h, w, 3) of uint8 of at most {_LARGEST} pixels a side; choose zstd"
+            )
+
+    def encode(self, frames: NDArray[Any]) -> bytes:
+        """One picture (1, h, w, 3) to one chunk: the JFIF file and its checksum."""
+        picture = np.ascontiguousarray(frames[0])
+        return checksum.seal(simplejpeg.encode_jpeg(picture, self.quality, "RGB", self.subsampling))
+
+    def decode_into(self, chunk: bytes | memoryview, out: NDArray[Any], first: int = 0) -> None:
+        """The picture of a chunk into `out` (1, h, w, 3)."""
+        if first:
+            raise StoreError(f"a chunk of jpeg is one picture: there is no number {first} in it")
+        decode_jpeg(checksum.unseal(chunk), out[0])
+
+    def metadata(self, field: Field) -> list[dict[str, Any]]:
+        """The zarr codecs `imagecodecs_jpeg` and `crc32c`."""
+        settings = {"level": self.quality, "subsampling": self.subsampling}
+        return [{"name": ZARR_NAME, "configuration": settings}, checksum.METADATA]
+
+
+def decode_jpeg(content: bytes, out: NDArray[np.uint8]) -> None:
+    """Decode a JPEG file into the contiguous `out` (h, w, 3); StoreError unless it is one, whole and of that size."""
+    try:
+        picture = simplejpeg.decode_jpeg(content, "RGB", buffer=out)
+    except ValueError as error:
+        raise StoreError(f"a JPEG picture of {len(content)} bytes is damaged: {error}") from error
+    if picture.shape != out.shape:
+        raise StoreError(
+            f"a JPEG picture is {picture.shape[0]}x{picture.shape[1]}, expected {out.shape[0]}x{out.shape[1]}"
+        )
+
+
+def from_metadata(codecs: list[dict[str, Any]], chunk_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Jpeg | None:
+    """The codec that reads such an array, if it is one that `Jpeg` writes."""
+    if [codec["name"] for codec in codecs] != [ZARR_NAME, "crc32c"] or dtype != np.uint8:
+        return None
+    settings = codecs[0].get("configuration", {})
+    picture = chunk_shape[0] == 1 and chunk_shape[3:] == (3,)
+    if not picture or settings.keys() != {"level", "subsampling"}:
+        return None
+    return Jpeg(settings["level"], settings["subsampling"])
