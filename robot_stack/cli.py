@@ -27,7 +27,10 @@ DATA = {
     "info": "robot_stack.store.cli:info",
     "list": "robot_stack.store.cli:list_episodes",
     "check": "robot_stack.store.cli:check",
-    "import": "robot_stack.store.cli:import_data",
+    "import": "robot_stack.store.formats.cli:run_import",
+    "export": "robot_stack.store.formats.cli:run_export",
+    "cache": "robot_stack.store.show_cache:run",
+    "verify": "robot_stack.store.verify:run",
 }
 
 VERBS = {

@@ -14,7 +14,7 @@ import numpy as np
 
 from robot_stack.spec import Field, Record, Spec
 from robot_stack.station import CHUNK_STEPS, Topic
-from robot_stack.store.diffusion_policy import PUSHT, PUSHT_RATE
+from robot_stack.store.formats.replay_layout import PUSHT, PUSHT_RATE
 from robot_stack.types import Array, ConfigError, Source
 
 with warnings.catch_warnings():

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -21,21 +20,6 @@ _WORDS = {
     Severity.WARNING: ("warning", "warnings"),
     Severity.ADVICE: ("piece of advice", "pieces of advice"),
 }
-
-
-def import_data(cfg: Mapping[str, Any]) -> int:
-    """Bring a replay buffer of diffusion_policy into a store."""
-    from robot_stack.store.diffusion_policy import ReplayBuffer, import_buffer  # zarr takes 0.8 s to import
-
-    source, store = cfg["from"], cfg["store"]
-    buffer = ReplayBuffer(Path(source))
-    with bar("importing episodes", len(buffer.ends)) as progress:
-        result = import_buffer(buffer, store, progress.update)
-    came = f"{terminal.count(result.new, 'episode', 'episodes')} came in, each read back and compared"
-    before = f", {result.skipped} were there before" if result.skipped else ""
-    text = f"{came}{before}: {result.rows:,} steps in {store}"
-    terminal.console().print(text, soft_wrap=True)
-    return 0
 
 
 def info(cfg: Mapping[str, Any]) -> int:

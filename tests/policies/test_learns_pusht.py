@@ -14,7 +14,7 @@ from policies.train import Stop, train
 from robot_stack.sim.pusht import PushT
 from robot_stack.spec import Record
 from robot_stack.store import Store
-from robot_stack.store.diffusion_policy import ReplayBuffer
+from robot_stack.store.formats.diffusion_policy import ReplayBuffer
 
 PUSHT = Path(__file__).parents[3] / "shared" / "data" / "pusht_human_v7" / "pusht_cchi_v7_replay.zarr"
 QUIET = Console(quiet=True)
@@ -28,7 +28,7 @@ def demonstrations(tmp_path: Path) -> Path:
     buffer, spec = ReplayBuffer(PUSHT), PushT().row
     with Store.create(tmp_path / "pusht", spec, {"name": "pusht", "robot": "", "rate": 10.0}) as store:
         for number in range(60):
-            rows: Any = buffer.episode(number)
+            rows: Any = next(buffer.rows(number))
             writer = store.writer({"kind": "import", "task": "pusht"})
             for row in rows[list(spec.fields)].astype(spec.dtype):
                 record: Record = row

@@ -1,13 +1,22 @@
 """The one importer: brings any `Source` into a store, episode by episode, and can be killed anywhere."""
 
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_stack.store.episode import Episode
 from robot_stack.store.formats.construct import construct
 from robot_stack.store.formats.protocol import Imported, Source
 from robot_stack.store.formats.recognise import recognise
-from robot_stack.types import ConfigError
+from robot_stack.store.store import Store
+from robot_stack.store.writer import EpisodeWriter, remove
+from robot_stack.types import ConfigError, StoreError
 
 SOURCES = {
     "lerobot": "robot_stack.store.formats.lerobot_source:LeRobotSource",
@@ -18,6 +27,10 @@ SOURCES = {
 """Format -> module:class of the protocol `Source`. The module is imported when it is needed."""
 
 NAN = ("refuse", "keep", "skip")
+
+_COMPUTED = ("rows", "drops", "content")  # attributes that a commit makes from the rows
+
+Block = NDArray[np.void]
 
 
 def open_source(path_or_id: str | Path, format: str = "auto", **options: Any) -> Source:
@@ -44,4 +57,166 @@ def import_source(
     """
     if nan not in NAN:
         raise ConfigError(f"no nan={nan}; there are: {', '.join(NAN)}")
-    raise NotImplementedError  # in work
+    warnings = list(source.warnings)
+    with _destination(Path(store_path), source, codec) as store:
+        known = _known(store, source.fingerprint)
+        rows = sum(known.values())
+        new = 0
+        for number in range(len(source)):
+            if number not in known:
+                came = _import_episode(source, number, store, nan)
+                warnings += [f"episode {number}: {sentence}" for sentence in came.repairs]
+                rows += came.rows
+                new += came.rows > 0
+            progress(number + 1)
+    return Imported(new, len(known), rows, warnings)
+
+
+@dataclass
+class _Came:
+    """What became of one episode: rows that came in, and sentences about what was repaired or left out."""
+
+    rows: int = 0
+    repairs: list[str] = field(default_factory=list)
+
+
+class _TimeRunsBackwardsError(StoreError):
+    pass
+
+
+class _NotFiniteError(StoreError):
+    pass
+
+
+def _import_episode(source: Source, number: int, store: Store, nan: str) -> _Came:
+    came = _Came()
+    attrs = {key: value for key, value in source.attrs(number).items() if key not in _COMPUTED}
+    blocks = _in_order(source.rows(number))
+    try:
+        return _write(source, number, store, attrs, _finite(blocks, nan), came)
+    except _TimeRunsBackwardsError as error:
+        rate = source.station["rate"]
+        came = _Came(repairs=[f"{error}: its times are made up, step / {rate:g} Hz"])
+        blocks = _retimed(source.rows(number), rate)
+        attrs["time_source"] = "synthetic"
+    except _NotFiniteError as error:
+        return _skipped(source, number, error, nan)
+    try:
+        return _write(source, number, store, attrs, _finite(blocks, nan), came)
+    except _NotFiniteError as error:
+        return _skipped(source, number, error, nan)
+
+
+def _skipped(source: Source, number: int, error: _NotFiniteError, nan: str) -> _Came:
+    if nan == "skip":
+        return _Came(repairs=[f"left out: {error}"])
+    raise StoreError(
+        f"episode {number} of {source.name}: {error}. nan=skip leaves such episodes out, nan=keep brings them in as "
+        "they are; what has come in stays"
+    ) from error
+
+
+def _write(
+    source: Source, number: int, store: Store, attrs: dict[str, Any], blocks: Iterator[Block], came: _Came
+) -> _Came:
+    """Write one episode, read it back, compare."""
+    first = next(blocks, None)
+    if first is None:
+        return _Came(repairs=["left out: it has no steps"])
+    streams = source.streams(number)
+    layout = {name: stream.columns for name, stream in streams.items()}
+    attrs = {**attrs, "source_path": source.name, "source_hash": source.fingerprint}
+    verdict = attrs.pop("verdict", "unknown")
+    writer = store.writer(attrs, **({"streams": layout} if layout else {}))
+    try:
+        digests = _append(writer, [first], blocks)
+    except StoreError:
+        writer.discard()
+        raise
+    for name, stream in streams.items():
+        writer.log(name, stream.values)
+    came.rows = writer.rows
+    came.repairs += source.repairs(number)
+    # Not before the commit: an episode with a source_hash and no source_episode is one that a kill cut off.
+    writer.commit(verdict, source_episode=number, **({"repaired": came.repairs} if came.repairs else {}))
+    _compare(store[writer.id], digests)
+    return came
+
+
+def _append(writer: EpisodeWriter, first: list[Block], rest: Iterator[Block]) -> dict[str, str]:
+    """Append all rows; return the SHA-256 of each field as it came in."""
+    hashes = {name: hashlib.sha256() for name in first[0].dtype.names or ()}
+    for part in (first, rest):
+        for block in part:
+            for name, sha in hashes.items():
+                sha.update(np.ascontiguousarray(block[name]))
+            for row in block:
+                writer.append(row)
+    return {name: sha.hexdigest() for name, sha in hashes.items()}
+
+
+def _compare(episode: Episode, digests: dict[str, str]) -> None:
+    """Raise StoreError unless what is on disk is what came in."""
+    for name, digest in digests.items():
+        if episode.digest(name) != digest:
+            raise StoreError(f"{episode.id} does not read back as it was written: {name} differs; check the disk")
+
+
+def _in_order(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks that have rows, as long as time does not run backwards."""
+    step, last = 0, -np.inf
+    for block in blocks:
+        time = block["time"]
+        if (backwards := np.flatnonzero(np.diff(time, prepend=last) < 0)).size:
+            at = int(backwards[0])
+            before = time[at - 1] if at else last
+            raise _TimeRunsBackwardsError(f"time runs backwards at step {step + at}: {before:.6g} s, {time[at]:.6g} s")
+        if len(block):
+            step, last = step + len(block), time[-1]
+            yield block
+
+
+def _retimed(blocks: Iterable[Block], rate: float) -> Iterator[Block]:
+    step = 0
+    for block in blocks:
+        block["time"] = (step + np.arange(len(block))) / rate
+        step += len(block)
+        if len(block):
+            yield block
+
+
+def _finite(blocks: Iterable[Block], nan: str) -> Iterator[Block]:
+    """The blocks, as long as their values are finite."""
+    step = 0
+    for block in blocks:
+        for name in block.dtype.names or ():
+            values = block[name]
+            if nan != "keep" and values.dtype.kind == "f" and not np.isfinite(values).all():
+                at = np.argwhere(~np.isfinite(values))[0]
+                raise _NotFiniteError(f"{name} is {values[tuple(at)]} at step {step + int(at[0])}")
+        step += len(block)
+        yield block
+
+
+def _known(store: Store, fingerprint: str) -> dict[int, int]:
+    """Episodes of this source that came in whole: number in it -> rows. Those that a kill cut off are removed."""
+    store.salvage()
+    known = {}
+    for episode in store.episodes:
+        if episode.attrs.get("source_hash") != fingerprint:
+            continue
+        if "source_episode" in episode.attrs:
+            known[int(episode.attrs["source_episode"])] = len(episode)
+        else:
+            os.rename(episode.path, store.path / "writing" / episode.id)
+            remove(store.path / "writing" / episode.id)
+    return known
+
+
+def _destination(path: Path, source: Source, codec: str) -> Store:
+    if not path.exists():
+        return Store.create(path, source.spec, source.station, codec)
+    store = Store.open(path)
+    if different := source.spec.difference(store.spec):
+        raise StoreError(f"{path} holds other data than {source.name}: {'; '.join(different)}. Choose a new store")
+    return store

@@ -5,7 +5,7 @@ import pytest
 
 from robot_stack.sim.pusht import LIMIT, PushT
 from robot_stack.spec import Record
-from robot_stack.store.diffusion_policy import PUSHT
+from robot_stack.store.formats.replay_layout import PUSHT
 from robot_stack.types import ConfigError
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "pusht_human_v7" / "lowdim.npz"

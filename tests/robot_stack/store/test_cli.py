@@ -140,16 +140,3 @@ def test_check_does_not_take_a_recording_in_progress_for_a_wreck(
 def test_a_store_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store at"):
         cli.info({"store": str(tmp_path / "none")})
-
-
-def test_import_says_what_came_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import zarr
-
-    root = zarr.open_group(tmp_path / "z", mode="w", zarr_format=2)
-    root.create_array("meta/episode_ends", data=np.array([3, 5]))
-    root.create_array("data/action", data=np.ones((5, 2)))
-    cfg = {"from": str(tmp_path / "z"), "store": str(tmp_path / "s")}
-    assert cli.import_data(cfg) == 0
-    assert "2 episodes came in, each read back and compared: 5 steps" in capsys.readouterr().out
-    assert cli.import_data(cfg) == 0
-    assert "0 episodes came in, each read back and compared, 2 were there before" in capsys.readouterr().out
