@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from policies import Window
+from policies.pictures import Pictures, find_pictures
 from policies.weights import Labels, Weighting, class_shares, step_weights
-from policies.windows import Windows, fingerprint
+from policies.windows import Windows
 from robot_stack.interventions import Label, labels
 from robot_stack.spec import Spec
-from robot_stack.store import Episode, Store
+from robot_stack.store import Episode, Store, provenance
 from robot_stack.types import ConfigError, StoreError
 
 SOURCE = "source"
@@ -25,14 +26,16 @@ KINDS = ("collect", "import", "deploy")
 @dataclass(frozen=True)
 class Dataset:
     """spec: of the fields in use. validation: held-out episodes, None without. rate: rows a second [Hz].
-    classes: label -> its share of the steps and its weight. fingerprints: of all episodes, held-out ones last."""
+    classes: label -> its share of the steps and its weight. stores: which episodes are in use, by content, as
+    `provenance.record` notes them. pictures: where they come from."""
 
     spec: Spec
     training: Windows
     validation: Windows | None
     rate: float
     classes: dict[str, dict[str, float]]
-    fingerprints: list[str]
+    stores: list[dict[str, Any]]
+    pictures: Pictures
 
     def describe(self, console: Console) -> None:
         """Print the class shares and the weights that they got."""
@@ -42,7 +45,10 @@ class Dataset:
             table.add_row(name, f"{share:.1%}", f"{weight:.3g}", f"{share * weight:.1%}")
         console.print(table)
         megabytes = (self.training.bytes + (self.validation.bytes if self.validation else 0)) / 1e6
-        console.print(f"{len(self.fingerprints)} episodes, {megabytes:.0f} MB on {self.training.action.device}")
+        episodes = sum(map(len, provenance.learned_from(self.stores)))
+        console.print(f"{episodes} episodes, {megabytes:.0f} MB on {self.training.action.device}")
+        if self.pictures.said:
+            console.print(self.pictures.said, highlight=False, soft_wrap=True)
 
 
 def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.device) -> Dataset:
@@ -50,22 +56,21 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
     paths = [config["store"]] if isinstance(config["store"], str) else list(config["store"])
     stores = [Store.open(path) for path in paths]
     policy = config["policy"]
-    names = [*policy["observe"], *policy["act"]]
     _check_robot(stores, config.get("robot"))
-    spec = _common_spec(stores, paths, names)
-    episodes = [e for store in stores for e in store.episodes if _usable(e, config["verdicts"])]
+    spec = _common_spec(stores, paths, [*policy["observe"], *policy["act"]])
+    found = [store.episodes for store in stores]
+    episodes = [e for of in found for e in of if _usable(e, config["verdicts"])]
     if not episodes:
         raise StoreError(f"no episode in {', '.join(map(str, paths))} has one of the verdicts {config['verdicts']}")
     kept, held_out = split(episodes, config["validation"], config["seed"])
     tags = [_labels(episode) for episode in kept]
     weights = step_weights(np.concatenate(tags), weighting)
     parts = np.split(weights, np.cumsum([len(tag) for tag in tags])[:-1])
-    images = policy.get("images")
     window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
+    pictures = find_pictures(config, episodes)
 
     def windows(chosen: Sequence[Episode], weight: Sequence[np.ndarray[Any, Any]] | None) -> Windows:
-        resolution = tuple(images["resolution"]) if images else None
-        return Windows(chosen, policy["observe"], policy["act"], window, weight, resolution, device)
+        return Windows(chosen, policy["observe"], policy["act"], window, weight, pictures, device)
 
     return Dataset(
         spec,
@@ -73,7 +78,8 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
         windows(held_out, None) if held_out else None,
         float(episodes[0].attrs["rate"]),
         _classes(np.concatenate(tags), weights),
-        [fingerprint(episode, names) for episode in [*kept, *held_out]],
+        [provenance.record(path, of, kept, held_out) for path, of in zip(paths, found, strict=True)],
+        pictures,
     )
 
 

@@ -3,18 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from policies.actions import FieldVector
 from policies.normalize import Normalizer
+from robot_stack.picture import IMAGE
 from robot_stack.spec import Spec
-from robot_stack.types import ConfigError, Image
-
-IMAGE = "image."
-"""Prefix of the fields that are pictures."""
+from robot_stack.types import ConfigError
 
 
 @dataclass(frozen=True)
@@ -35,13 +31,6 @@ class Images:
         object.__setattr__(self, "crop", tuple(self.crop))
         if self.crop[0] > self.resolution[0] or self.crop[1] > self.resolution[1]:
             raise ConfigError(f"crop {self.crop} is larger than resolution {self.resolution}")
-
-
-def shrink(image: Image, resolution: tuple[int, int]) -> Image:
-    """The picture (H, W, 3) at (height, width), by area: the one resize of training and deployment."""
-    if image.shape[:2] == tuple(resolution):
-        return image
-    return np.asarray(cv2.resize(image, (resolution[1], resolution[0]), interpolation=cv2.INTER_AREA))
 
 
 class Observation(nn.Module):

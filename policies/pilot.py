@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from policies import checkpoint
-from policies.observation import IMAGE, shrink
+from robot_stack.picture import IMAGE, shrink
 from robot_stack.spec import Record, Spec
 from robot_stack.station import Topic
 from robot_stack.types import CheckpointError, Source, SpecError, TargetKind

@@ -28,6 +28,7 @@ from policies.dataset import Dataset, load_dataset
 from policies.ema import Ema
 from policies.windows import Order
 from robot_stack.progress import bar
+from robot_stack.store.provenance import learned_from, read_records
 from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 CURVE = "curve.jsonl"
@@ -171,8 +172,11 @@ class State:
     def restore(self, saved: Path) -> None:
         """Take everything back from a checkpoint of this run."""
         numbers, tensors = checkpoint.load_training(saved)
-        if checkpoint.load(saved).card["episodes"] != self.data.fingerprints:
-            raise CheckpointError(f"the store changed since {saved} was trained; start a new run, with another out=…")
+        if learned_from(read_records(checkpoint.load(saved).card)) != learned_from(self.data.stores):
+            raise CheckpointError(
+                f"the store changed since {saved} was trained; `robot-stack data verify checkpoint={saved}` says what; "
+                "start a new run, with another out=…"
+            )
         self.step, self.seconds, self.curve = numbers["step"], numbers["seconds"], numbers["curve"]
         self.ema.updates = numbers["updates"]
         checkpoint.load_weights(self.ema.policy, saved / "model.safetensors")
@@ -195,8 +199,7 @@ class State:
         last = self.curve[-1] if self.curve else {}
         return {
             "task": self.config["task"]["name"],
-            "stores": self.config["store"],
-            "episodes": self.data.fingerprints,
+            "stores": self.data.stores,
             "rate": self.data.rate,
             "classes": self.data.classes,
             "step": self.step,

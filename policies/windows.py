@@ -1,42 +1,30 @@
-"""Episodes as flat tensors that stay in memory, and windows gathered from them by index.
+"""Episodes as flat tensors, and windows gathered from them by index.
 
 There is no loader and there are no workers: pictures are decoded and shrunk once, then a batch is one gather, on the
-device where the tensors lie. The order of the batches is a function of (seed, step) alone, so a resumed run sees what
-the uninterrupted one would have seen.
+device where the tensors lie. Pictures that would take more memory than they may stay where they are, in the training
+cache or in the store, and are read a batch at a time. The order of the batches is a function of (seed, step) alone, so
+a resumed run sees what the uninterrupted one would have seen.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from policies import Batch, Window
-from policies.observation import IMAGE, shrink
+from policies.pictures import Pictures, Streamed, load_all
+from robot_stack.picture import IMAGE
+from robot_stack.store import Episode
 from robot_stack.types import StoreError
-
-
-class Episode(Protocol):
-    """What is read of `robot_stack.store.Episode`."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def attrs(self) -> Mapping[str, Any]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, name: str) -> np.ndarray[Any, Any]: ...
 
 
 class Windows:
     """All windows of some episodes.
 
     observe, act: field names. window: its shape. weight: how much each step counts, one array an episode, or all the
-    same. resolution: (height, width) that pictures are shrunk to [px]. device: where the tensors lie.
+    same. pictures: where they come from, decoded as they are by default. device: where the tensors lie.
 
     A window stands at each row that has at least `window.execute` rows from itself to the end. Its history is padded
     with the first row at the start of the episode, its actions with the last one at the end, there marked not valid.
@@ -49,7 +37,7 @@ class Windows:
         act: Sequence[str],
         window: Window,
         weight: Sequence[np.ndarray[Any, Any]] | None = None,
-        resolution: tuple[int, int] | None = None,
+        pictures: Pictures | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         lengths = torch.tensor([len(episode) for episode in episodes], dtype=torch.long)
@@ -61,8 +49,15 @@ class Windows:
             )
         ends = lengths.cumsum(0)
         self.window = window
-        self.observe = {name: _rows(episodes, name, resolution).to(device) for name in observe}
-        self.action = torch.cat([_columns(_rows(episodes, name, None)) for name in act], dim=1).to(device)
+        self.observe = {name: _numbers(episodes, name).to(device) for name in observe if not name.startswith(IMAGE)}
+        self.action = torch.cat([_columns(_numbers(episodes, name)) for name in act], dim=1).to(device)
+        pictures = pictures or Pictures()
+        self._streamed: dict[str, Streamed] = {}
+        for name in (name for name in observe if name.startswith(IMAGE)):
+            if pictures.resident:
+                self.observe[name] = load_all(pictures.frames(episodes, name), device)
+            else:
+                self._streamed[name] = Streamed(pictures.frames(episodes, name), window.history)
         self.weight = torch.ones(int(ends[-1])) if weight is None else torch.from_numpy(np.concatenate(weight)).float()
         self.weight = self.weight.to(device)
         self.start = (ends - lengths).repeat_interleave(lengths).to(device)
@@ -77,7 +72,7 @@ class Windows:
 
     @property
     def bytes(self) -> int:
-        """Memory that the rows take [B]."""
+        """Memory that the rows take on the device [B]."""
         return sum(rows.nbytes for rows in [*self.observe.values(), self.action])
 
     def batch(self, index: Tensor) -> Batch:
@@ -89,6 +84,7 @@ class Windows:
         valid = future <= last
         future = torch.minimum(future, last)
         observe = {name: rows[past] for name, rows in self.observe.items()}
+        observe |= {name: streamed(now[:, 0]).to(now.device) for name, streamed in self._streamed.items()}
         return Batch(observe, self.action[future], valid, self.weight[future])
 
 
@@ -113,29 +109,15 @@ class Order:
         return self._permutation[position * self.batch : (position + 1) * self.batch]
 
 
-def fingerprint(episode: Episode, names: Sequence[str]) -> str:
-    """A hash of the numbers that training reads of an episode, pictures apart: says what a policy was trained on."""
-    digest = hashlib.blake2b(digest_size=12)
-    for name in names:
-        if not name.startswith(IMAGE):
-            digest.update(np.ascontiguousarray(episode[name]).tobytes())
-    return digest.hexdigest()
-
-
-def _rows(episodes: Sequence[Episode], name: str, resolution: tuple[int, int] | None) -> Tensor:
-    """One field of all episodes, (N, *shape): bytes for pictures, float32 for the rest."""
+def _numbers(episodes: Sequence[Episode], name: str) -> Tensor:
+    """One field of all episodes, float32 (N, *shape)."""
     parts = []
     for episode in episodes:
         values = episode[name]
-        if name.startswith(IMAGE):
-            if resolution is not None:
-                values = np.stack([shrink(image, resolution) for image in values])
-        elif not np.isfinite(values).all():
+        if not np.isfinite(values).all():
             row = int(np.nonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))[0][0])
             raise StoreError(f"episode {episode.id}, row {row}: {name} is not finite; see `robot-stack data check`")
-        else:
-            values = values.astype(np.float32)
-        parts.append(torch.from_numpy(np.ascontiguousarray(values)))
+        parts.append(torch.from_numpy(values.astype(np.float32)))
     return torch.cat(parts)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from policies import Window, checkpoint
+from policies.pictures import Pictures
 from policies.pilot import Pilot
 from policies.windows import Windows
 from robot_stack.spec import Field, Spec
@@ -58,16 +59,20 @@ def test_what_is_flown_on_is_what_is_trained_on(pilot: Pilot) -> None:
     rows = rows_of(6)
 
     class Recorded:
-        id, attrs = "ep-000000", {}
+        id, attrs, spec = "ep-000000", {}, STATION.row
 
         def __len__(self) -> int:
             return len(rows)
+
+        def read(self, name: str, start: int, stop: int) -> np.ndarray:
+            return self[name][start:stop]
 
         def __getitem__(self, name: str) -> np.ndarray:
             return np.array([row[name] for row in rows])
 
     resolution = pilot.policy.observation.images.resolution if pilot.policy.observation.images else None
-    data = Windows([Recorded()], pilot.policy.observes, pilot.policy.acts, Window(2, 8, 1), resolution=resolution)
+    observe, act = pilot.policy.observes, pilot.policy.acts
+    data = Windows([Recorded()], observe, act, Window(2, 8, 1), pictures=Pictures(resolution))
     with torch.inference_mode():
         expected = pilot.policy.act(data.batch(torch.tensor([4])).observe, None, [torch.Generator().manual_seed(0)])
     chunk = pilot.chunks([rows[3:5]], STATION, [torch.Generator().manual_seed(0)])[0]

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from policies import checkpoint, train
 from policies.ema import Ema
 from policies.train import Stop, learning_rate, stop_at_interrupt
+from robot_stack.cli import main
 from robot_stack.store import Store
 from robot_stack.types import CheckpointError, ConfigError, RobotStackError, StoreError
 
@@ -80,7 +81,11 @@ def test_only_the_newest_checkpoint_is_kept_and_the_curve_is_beside_it(training:
 
 def test_the_card_says_what_it_was_trained_on(training: dict[str, Any], store: Store) -> None:
     card = checkpoint.load(run(training)).card
-    assert len(card["episodes"]) == len(set(card["episodes"])) == 6
+    (noted,) = card["stores"]
+    assert noted["store"] == str(store.path)
+    assert (len(noted["training"]), len(noted["held_out"]), noted["left_out"]) == (5, 1, {})
+    content = {episode.id: episode.attrs["content"] for episode in store.episodes}
+    assert noted["training"] | noted["held_out"] == content
     assert card["classes"] == {"demonstration": {"share": 1.0, "weight": 1.0}}
     assert (card["rate"], card["step"], card["task"]) == (10.0, 30, "toy")
 
@@ -142,3 +147,20 @@ def test_the_average_warms_up_as_published(training: dict[str, Any], store: Stor
     for updates, decay in [(1, 0.405396), (10, 0.834440), (1000, 0.994381), (10_000_000, 0.9999)]:
         ema.updates = updates
         assert ema.decay() == pytest.approx(decay, abs=2e-6)
+
+
+def test_a_run_is_verified_against_its_store(
+    training: dict[str, Any], store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run({**training, "verdicts": ["success"]})
+    assert main(["data", "verify", f"checkpoint={folder.parent}"]) == 0
+    assert "6 same" in capsys.readouterr().out
+
+
+def test_a_run_of_an_older_version_can_be_flown_but_not_resumed(training: dict[str, Any]) -> None:
+    folder = run(training)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "stores": training["store"], "episodes": ["12ab"]}))
+    assert checkpoint.load(folder).policy() is not None
+    with pytest.raises(CheckpointError, match="neither resumed nor verified"):
+        run({**training, "resume": str(folder)})

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from policies.observation import Images, Observation, shrink
+from policies.observation import Images, Observation
 from policies.vision import ResNet18, SmallCnn, SpatialSoftmax
+from robot_stack.picture import shrink
 from robot_stack.spec import Field, Spec
 from robot_stack.types import ConfigError
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from policies import Window
-from policies.windows import Order, Windows, fingerprint
+from policies.windows import Order, Windows
 from robot_stack.types import ConfigError, StoreError
 
 PUSHT = Path(__file__).parents[3] / "shared" / "data" / "pusht_human_v7" / "lowdim.npz"
@@ -76,10 +76,6 @@ def test_an_epoch_shows_every_window_once_and_the_order_is_a_function_of_the_ste
 def test_a_batch_larger_than_the_data_is_the_data() -> None:
     order = Order(count=3, batch=100, seed=0)
     assert sorted(order(4).tolist()) == [0, 1, 2]
-
-
-def test_a_fingerprint_changes_with_the_numbers() -> None:
-    assert fingerprint(Episode(5), ["x"]) == fingerprint(Episode(5), ["x"]) != fingerprint(Episode(5, 1.0), ["x"])
 
 
 @pytest.mark.parametrize("wrong", [{"history": 0}, {"execute": 17}, {"horizon": 65}])

@@ -1,0 +1,129 @@
+"""Memory, cache and store give training the same samples, in the same order."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from safetensors.torch import load_file
+
+from policies import Window, train
+from policies.pictures import Pictures, find_pictures
+from policies.train import Stop
+from policies.windows import Windows
+from robot_stack.store import Store
+from robot_stack.store.cache import FrameCache
+from robot_stack.store.windows import WindowReader
+
+WINDOW = Window(history=3, horizon=8, execute=4)
+OBSERVE, ACT = ["pose", "image.top"], ["requested.pose", "requested.grip"]
+NOWHERE = {"cache": None, "memory": 0.0}
+
+
+@pytest.fixture
+def config(training: dict[str, Any], config_of: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """Of a training from pictures, shrunk."""
+    policy = config_of("bc_images")
+    policy["images"] = {**policy["images"], "resolution": [20, 28], "crop": [18, 24]}
+    return {**training, "policy": policy}
+
+
+def windows(store: Store, config: dict[str, Any]) -> Windows:
+    return Windows(store.episodes, OBSERVE, ACT, WINDOW, pictures=find_pictures(config, store.episodes))
+
+
+def run(config: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return load_file(train.train(config, Stop(), Console(quiet=True)) / "model.safetensors")
+
+
+@pytest.mark.parametrize("more", [{}, {"memory": 0.0}, {"cache": None}, NOWHERE], ids=str)
+def test_a_batch_is_the_same_wherever_the_pictures_are(
+    store: Store, config: dict[str, Any], more: dict[str, Any]
+) -> None:
+    expected = Windows(store.episodes, OBSERVE, ACT, WINDOW, pictures=Pictures((20, 28)))
+    found = windows(store, {**config, **more})
+    assert len(found) == len(expected)
+    index = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
+    batches = expected.batch(index), found.batch(index)
+    assert batches[0].observe.keys() == batches[1].observe.keys()
+    for name, values in batches[0].observe.items():
+        assert torch.equal(values, batches[1].observe[name])
+        assert values.dtype == batches[1].observe[name].dtype
+    assert torch.equal(batches[0].action, batches[1].action)
+    assert batches[0].observe["image.top"].shape == (len(found), 3, 20, 28, 3)
+
+
+def test_training_ends_with_the_same_bits_wherever_the_pictures_are(config: dict[str, Any], tmp_path: Path) -> None:
+    expected = run({**config, "out": str(tmp_path / "memory")})
+    streamed = run({**config, "out": str(tmp_path / "streamed"), "memory": 0.0})
+    uncached = run({**config, "out": str(tmp_path / "uncached"), **NOWHERE})
+    for found in (streamed, uncached):
+        assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def test_memory_is_bounded_and_said(store: Store, config: dict[str, Any]) -> None:
+    total = sum(len(episode) for episode in store.episodes) * 20 * 28 * 3
+    resident, streamed = windows(store, config), windows(store, {**config, "memory": 0.9 * total / 1e9})
+    assert resident.bytes - streamed.bytes == total
+    said = [find_pictures({**config, **more}, store.episodes).said for more in ({}, {"memory": 0.0}, NOWHERE)]
+    assert "in memory, where they may take memory=1 GB" in said[0]
+    assert f"cached in {config['cache']}; more than memory=0 GB, so they are read from there for each batch" in said[1]
+    assert "not cached; more than memory=0 GB, so they are read again for each batch" in said[2]
+
+
+def test_a_full_disk_is_said_and_training_goes_on(
+    config: dict[str, Any], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run({**config, "out": str(tmp_path / "cached")})
+    monkeypatch.setattr("robot_stack.store.cache.RESERVE", 1e18)
+    full = {**config, "cache": str(tmp_path / "full"), "memory": 0.0}
+    assert "6 of 6 files cannot be in the cache" in find_pictures(full, store.episodes).said
+    found = run({**full, "out": str(tmp_path / "uncached")})
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def test_without_pictures_there_is_no_cache(training: dict[str, Any]) -> None:
+    train.train(training, Stop(), Console(quiet=True))
+    assert not Path(training["cache"]).exists()
+
+
+def test_a_run_of_an_older_version_that_names_no_cache_can_be_read(store: Store, config: dict[str, Any]) -> None:
+    older = {key: value for key, value in config.items() if key not in ("cache", "cache_limit", "memory")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(store.path.parent / "home"))
+        assert len(windows(store, older)) == len(windows(store, config))
+    assert len(list((store.path.parent / "home/robot-stack/pictures").iterdir())) == 6
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 4), st.integers(1, 20), st.data())
+def test_windows_straight_from_the_store_are_those_of_training(
+    store: Store, history: int, horizon: int, data: st.DataObject
+) -> None:
+    execute = data.draw(st.integers(1, min(horizon, 12)))
+    window = Window(history, horizon, execute)
+    trained = Windows(store.episodes, OBSERVE, ["requested.pose"], window, pictures=Pictures((20, 28)))
+    tables = ["pose", "requested.pose"]
+    straight = WindowReader(store.episodes, tables, ["image.top"], history, horizon, execute, resolution=(20, 28))
+    assert len(straight) == len(trained)
+    number = data.draw(st.integers(0, len(straight) - 1))
+    batch, found = trained.batch(torch.tensor([number])), straight[number]
+    now = history - 1
+    assert np.array_equal(batch.observe["pose"][0], found["pose"][:history].astype(np.float32))
+    assert np.array_equal(batch.observe["image.top"][0], found["image.top"])
+    assert np.array_equal(batch.action[0], found["requested.pose"][now:].astype(np.float32))
+    assert np.array_equal(batch.valid[0], found["valid"][now:])
+
+
+def test_workers_of_a_loader_read_what_this_process_reads(store: Store, tmp_path: Path) -> None:
+    reader = WindowReader(store.episodes, ["pose"], ["image.top"], resolution=(20, 28), cache=FrameCache(tmp_path))
+    loader = torch.utils.data.DataLoader(reader, batch_size=16, num_workers=1, multiprocessing_context="spawn")
+    batches = list(loader)
+    for name in ("pose", "image.top", "valid"):
+        values = torch.cat([batch[name] for batch in batches]).numpy()
+        assert np.array_equal(values, np.stack([reader[i][name] for i in range(len(reader))]))

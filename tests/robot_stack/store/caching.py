@@ -1,0 +1,40 @@
+"""A process that fills a training cache with the pictures of a store, and may be killed in mid-file."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from robot_stack.store import Store
+from robot_stack.store.cache import FrameCache
+from robot_stack.store.frames import Decoded
+
+
+def sources(store: str | Path, resolution: tuple[int, int] | None = (20, 30)) -> list[Decoded]:
+    """The pictures of all episodes."""
+    return [Decoded(episode, "image.front", resolution) for episode in Store.open(store).episodes]
+
+
+def die_while_writing(number: int) -> None:
+    """Kill this process when the `number`-th file is written, but neither durable nor renamed."""
+    calls = 0
+    fsync = os.fsync
+
+    def fatal(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            os.ftruncate(descriptor, 1000)
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(descriptor)
+
+    os.fsync = fatal
+
+
+if __name__ == "__main__":
+    store, cache, kill = sys.argv[1:]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    if int(kill):
+        die_while_writing(int(kill))
+    assert FrameCache(Path(cache)).fill(sources(store)) == ""
