@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.spec import Field
-from robot_stack.store.codecs import depth, jpeg, lossless
+from robot_stack.store.codecs import depth, jpeg, lossless, video
 from robot_stack.types import ConfigError
 
 
@@ -59,6 +59,8 @@ _CODECS: dict[str, Callable[[], FrameCodec]] = {
     "lz4": lambda: lossless.LZ4,
     "depth": lambda: depth.DEPTH,
     "jpeg": jpeg.Jpeg,
+    "av1": lambda: video.AV1,
+    "h264": lambda: video.H264,
 }
 
 NAMES = tuple(_CODECS)
@@ -92,7 +94,7 @@ def from_metadata(
     codecs: list[dict[str, Any]], chunk_shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> FrameCodec | None:
     """The codec that reads chunks (group, *shape) of such an array; None: the zarr library must read it."""
-    for read in (lossless.from_metadata, jpeg.from_metadata):
+    for read in (lossless.from_metadata, jpeg.from_metadata, video.from_metadata):
         found = read(codecs, chunk_shape, dtype)
         if found is not None:
             return found

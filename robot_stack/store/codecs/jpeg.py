@@ -22,7 +22,7 @@ class Jpeg:
     """quality: 1 to 100, as libjpeg counts. subsampling: of the colours, '444' (none), '422' or '420'."""
 
     quality: int = 90
-    subsampling: str = "420"
+    subsampling: str = "444"
     name: str = "jpeg"
     group: int = 1
     lossless: bool = False

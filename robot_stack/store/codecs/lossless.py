@@ -9,16 +9,16 @@ So frames are zstd-1 without shuffle; tables of floats gain from bitshuffle.
 
 import struct
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from robot_stack.spec import Field
 from robot_stack.types import StoreError
-
-blosc.use_threads = False  # a recorder beside a control loop must not wake a pool of threads for every frame
 
 _SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")  # position = blosc's own number
 _HEADER = struct.Struct("<4BIII")  # version, version, flags, typesize, decoded bytes, block size, encoded bytes
@@ -26,22 +26,24 @@ _HEADER = struct.Struct("<4BIII")  # version, version, flags, typesize, decoded 
 
 @dataclass(frozen=True)
 class Blosc:
-    """One setting of blosc: compressor name, level and shuffle."""
+    """One setting of blosc: compressor name, level, shuffle, and bytes in a block (0: as blosc thinks best)."""
 
     compressor: str
     level: int
     shuffle: str
+    block: int = 0
 
     def encode(self, array: NDArray[Any]) -> bytes:
         """Compress the bytes of `array` in C order."""
         flat = np.ascontiguousarray(array).reshape(-1)
-        encoded: bytes = blosc.compress(flat, self.compressor.encode(), self.level, _SHUFFLES.index(self.shuffle), 0)
+        shuffle = _SHUFFLES.index(self.shuffle)
+        encoded: bytes = _blosc().compress(flat, self.compressor.encode(), self.level, shuffle, self.block)
         return encoded
 
     def metadata(self, dtype: np.dtype[Any]) -> dict[str, Any]:
         """The entry in the `codecs` of a zarr array."""
         settings = {"cname": self.compressor, "clevel": self.level, "shuffle": self.shuffle}
-        return {"name": "blosc", "configuration": {"typesize": dtype.itemsize, "blocksize": 0, **settings}}
+        return {"name": "blosc", "configuration": {"typesize": dtype.itemsize, "blocksize": self.block, **settings}}
 
 
 TABLE = Blosc("zstd", 3, "bitshuffle")
@@ -86,7 +88,7 @@ def decode_into(chunk: bytes | memoryview, out: NDArray[Any]) -> None:
     if sizes[4] != out.nbytes or sizes[6] != len(chunk):
         raise StoreError(f"a chunk of {len(chunk)} bytes is damaged: expected {out.nbytes} bytes in it")
     try:
-        blosc.decompress(chunk, out)
+        _blosc().decompress(chunk, out)
     except RuntimeError as error:
         raise StoreError(f"a chunk of {len(chunk)} bytes is damaged: {error}") from error
 
@@ -103,4 +105,13 @@ def from_metadata(codecs: list[dict[str, Any]], chunk_shape: tuple[int, ...], dt
     if codecs[0] != bytes_metadata(dtype):
         return None
     settings = codecs[1]["configuration"]
-    return Lossless(settings["cname"], Blosc(settings["cname"], settings["clevel"], settings["shuffle"]))
+    found = Blosc(settings["cname"], settings["clevel"], settings["shuffle"], settings["blocksize"])
+    return Lossless(settings["cname"], found)
+
+
+@cache
+def _blosc() -> ModuleType:
+    """Imported when it is first used: numcodecs takes 0.1 s."""
+    blosc = import_module("numcodecs.blosc")
+    blosc.use_threads = False  # type: ignore[attr-defined] # a recorder must not wake a pool of threads for every frame
+    return blosc
