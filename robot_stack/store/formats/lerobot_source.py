@@ -1,0 +1,351 @@
+"""Brings in LeRobotDatasets, v3.0 and v2.1 (and v2.0, which lies alike), from a folder or the hub."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_stack.spec import Field, Spec
+from robot_stack.store.formats import lerobot_depth, lerobot_hub, lerobot_rows, lerobot_video
+from robot_stack.store.formats.lerobot_features import Column, Kind, field_name, is_depth_map
+from robot_stack.store.formats.lerobot_layout import INDICES, Layout, Listed
+from robot_stack.store.formats.lerobot_rows import BLOCK_ROWS, Span
+from robot_stack.store.formats.lerobot_video import ShiftedError
+from robot_stack.store.formats.protocol import Stream
+from robot_stack.store.formats.sidecar import NAME, Sidecar
+from robot_stack.types import StoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TIME_TOLERANCE = 1e-4
+"""Most that LeRobot lets a timestamp be away from frame_index / fps [s]."""
+
+
+class LeRobotSource:
+    """A LeRobotDataset, opened and found readable. Episodes keep the numbers that they have there.
+
+    An episode whose rows or pictures are damaged has no rows here, and `repairs` says why.
+    """
+
+    def __init__(self, path_or_id: str) -> None:
+        self.root = lerobot_hub.find(path_or_id)
+        self.name = path_or_id if self.root != Path(path_or_id) else self.root.name
+        self.layout = Layout(self.root)
+        self.warnings = list(self.layout.warnings)
+        self._sidecar = _sidecar(self.root)
+        self._spans, damaged = lerobot_rows.find_episodes(self.layout.data_files)
+        self.warnings += damaged.values()
+        if not self._spans:
+            raise StoreError(f"{self.root} has no rows that can be read: {self._why(list(damaged.values()))}")
+        self._numbers = sorted({*self.layout.episodes, *self._spans})
+        self._notes: dict[int, list[str]] = {}
+        self.columns = self._find_columns()
+        self.spec = self._spec()
+        self.station = self._station()
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the features, and of each episode's number, length and tasks."""
+        listed = [(n, self._listed(n).length, self._listed(n).tasks) for n in self._numbers]
+        content = [self.layout.version, self.layout.fps, self.layout.features, listed]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def attrs(self, number: int) -> dict[str, Any]:
+        """Those of the sidecar where there is one, else what the data set says of an episode."""
+        if self._sidecar is not None:
+            return self._sidecar.attrs(number)
+        episode = self._numbers[number]
+        tasks = self._tasks(number)
+        attrs: dict[str, Any] = {
+            "kind": "import",
+            "task": tasks[0] if tasks else "",
+            "language": tasks,
+            "verdict": self._verdict(number),
+            "time_source": "synthetic" if self._times(number)[1] else "measured",
+            "started": "",
+            "clock_offset": 0.0,
+        }
+        if extra := self._listed(episode).extra:
+            attrs["lerobot"] = extra
+        if texts := {c.field.name: self._texts(number, c.feature) for c in self.columns if c.kind is Kind.TEXT}:
+            attrs["texts"] = texts
+        return attrs
+
+    def streams(self, number: int) -> dict[str, Stream]:
+        """Those of the sidecar; a LeRobotDataset has none itself."""
+        return self._sidecar.streams(number) if self._sidecar is not None else {}
+
+    def repairs(self, number: int) -> list[str]:
+        """What was repaired in an episode, or why it is left out."""
+        return self._notes.get(number, [])
+
+    def rows(self, number: int) -> Iterator[NDArray[np.void]]:
+        """Rows of an episode, some pictures' worth at a time; none when it is damaged."""
+        self._notes[number] = notes = []
+        spans = self._spans.get(self._numbers[number], [])
+        if not spans:
+            notes.append("left out: `meta` lists it, and no readable file has rows of it")
+            return
+        try:
+            placed = self._place(number)
+        except ShiftedError as error:
+            notes.append(f"left out: {error}. Its pictures must be mended or recorded again")
+            return
+        notes += [note for clip in placed.values() for note in clip.notes] + self._findings(number)
+        times, _ = self._times(number)
+        films = {column.feature: self._film(column, number, placed[column.feature].times) for column in self._videos}
+        at = 0
+        for batch in self._batches(spans):
+            yield self._block(number, batch, times[at : at + batch.num_rows], films)
+            at += batch.num_rows
+
+    def _block(
+        self, number: int, batch: "pa.RecordBatch", times: NDArray[np.float64], films: dict[str, Iterator[NDArray[Any]]]
+    ) -> NDArray[np.void]:
+        rows = np.zeros(batch.num_rows, self.spec.dtype)
+        rows["time"] = times
+        for column in self.columns:
+            name = column.field.name
+            if column.kind is Kind.VIDEO:
+                for row in rows[name]:
+                    row[...] = next(films[column.feature])
+            elif column.kind is Kind.IMAGE:
+                for row, value in zip(rows[name], batch.column(column.feature), strict=True):
+                    row[...] = self._picture(value.as_py(), column)
+            elif column.kind is Kind.TEXT:
+                texts = self._texts(number, column.feature)
+                rows[name] = [texts.index(_text(value)) for value in batch.column(column.feature).to_pylist()]
+            else:
+                rows[name] = self._values(batch.column(column.feature), column)
+        return rows
+
+    def _values(self, values: "pa.Array", column: Column) -> NDArray[Any]:
+        try:
+            found = lerobot_rows.numbers(values, column.field.shape)
+        except StoreError as error:
+            raise StoreError(f"{column.feature} of {self.name}: {error}") from error
+        cast = found.astype(column.field.dtype)
+        if not np.array_equal(cast, found, equal_nan=cast.dtype.kind == "f"):
+            raise StoreError(
+                f"{column.feature} of {self.name} is {column.field.dtype} in one file, {found.dtype} in another"
+            )
+        return cast
+
+    def _film(self, column: Column, number: int, times: NDArray[np.float64]) -> Iterator[NDArray[Any]]:
+        clip = self.layout.clip(column.feature, self._numbers[number])
+        assert clip is not None  # it has been placed
+        if not column.is_depth:
+            return lerobot_video.pictures(clip, times, self.layout.fps)
+        quantizer = lerobot_depth.Quantizer.of(self.layout.features[column.feature])
+        return map(quantizer.millimetres, lerobot_video.pictures(clip, times, self.layout.fps, "gray12le"))
+
+    def _picture(self, value: dict[str, Any] | None, column: Column) -> NDArray[Any]:
+        picture = _decode_picture(self.root, value, f"{column.feature} of {self.name}")
+        if picture.shape != column.field.shape or picture.dtype != column.field.dtype:
+            found, wanted = f"{picture.dtype}{list(picture.shape)}", f"{column.field.dtype}{list(column.field.shape)}"
+            raise StoreError(f"{column.feature} of {self.name} has a picture {found} among others {wanted}")
+        return picture
+
+    def _place(self, number: int) -> dict[str, lerobot_video.Placed]:
+        """Where each row's pictures are in the videos."""
+        placed = {}
+        for column in self._videos:
+            clip = self.layout.clip(column.feature, self._numbers[number])
+            if clip is None:
+                raise ShiftedError(f"meta/episodes does not say where its {column.feature} is")
+            stamps = self._column(number, "timestamp").astype(np.float64)
+            placed[column.feature] = lerobot_video.place(clip, stamps, self.layout.fps)
+        return placed
+
+    def _findings(self, number: int) -> list[str]:
+        """What is odd in the rows of an episode and was brought in nevertheless."""
+        found = []
+        stamps, frames = self._column(number, "timestamp"), self._column(number, "frame_index")
+        listed = self._listed(self._numbers[number]).length
+        if listed not in (-1, len(stamps)):
+            found.append(f"`meta` lists {listed} rows and there are {len(stamps)}: these came in")
+        if len(jumps := np.flatnonzero(np.diff(frames, prepend=-1) != 1)):
+            found.append(f"frame_index does not count up by one at row {jumps[0]}")
+        if not self._times(number)[1] and "time" not in self._features:
+            off = np.abs(stamps - frames / self.layout.fps)
+            found.append(
+                f"timestamps are not frame_index / fps, by {off.max():.3g} s at row {off.argmax()}: taken as measured"
+            )
+        return found
+
+    @lru_cache(maxsize=2)  # noqa: B019  a source lives as long as its import
+    def _times(self, number: int) -> tuple[NDArray[np.float64], bool]:
+        """The time of each row (n,) [s], and whether it is made up: LeRobot's own recorder writes frame_index / fps."""
+        if "time" in self._features and self._features["time"]["dtype"] == "float64":
+            return self._column(number, "time"), False
+        stamps = self._column(number, "timestamp").astype(np.float64)
+        made_up = self._column(number, "frame_index") / self.layout.fps
+        if (np.abs(stamps - made_up) <= TIME_TOLERANCE + np.finfo(np.float32).eps * made_up).all():
+            return made_up, True
+        return stamps, False
+
+    def _verdict(self, number: int) -> str:
+        if "next.success" not in self._features:
+            return "unknown"
+        return "success" if self._column(number, "next.success").any() else "failure"
+
+    @lru_cache(maxsize=8)  # noqa: B019
+    def _texts(self, number: int, feature: str) -> list[str]:
+        """The different texts of a feature in an episode, in the order of their first rows."""
+        spans = self._spans.get(self._numbers[number], [])
+        batches = (b for span in spans for b in lerobot_rows.read_blocks(span, [feature]))
+        return list(dict.fromkeys(_text(value) for batch in batches for value in batch.column(0).to_pylist()))
+
+    def _tasks(self, number: int) -> list[str]:
+        """What was to be done in an episode: by its rows, else by `meta`."""
+        indices = self._column(number, "task_index") if self.layout.tasks else np.zeros(0, int)
+        named = [self.layout.tasks.get(int(index), "") for index in dict.fromkeys(indices.tolist())]
+        return [task for task in named if task] or self._listed(self._numbers[number]).tasks
+
+    @lru_cache(maxsize=16)  # noqa: B019
+    def _column(self, number: int, name: str) -> NDArray[Any]:
+        spans = self._spans.get(self._numbers[number], [])
+        parts = [lerobot_rows.read_column(span.path, name, span.start, span.stop) for span in spans]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _listed(self, episode: int) -> Listed:
+        return self.layout.episodes.get(episode, Listed())
+
+    @property
+    def _features(self) -> dict[str, dict[str, Any]]:
+        return self.layout.features
+
+    @property
+    def _videos(self) -> list[Column]:
+        return [column for column in self.columns if column.kind is Kind.VIDEO]
+
+    def _batches(self, spans: list[Span]) -> Iterator["pa.RecordBatch"]:
+        pictures = max((c.field for c in self.columns if c.kind is not Kind.NUMBERS), key=_bytes, default=None)
+        rows = BLOCK_ROWS if pictures is None else max(1, min(BLOCK_ROWS, (16 << 20) // _bytes(pictures)))
+        columns = [column.feature for column in self.columns if column.kind is not Kind.VIDEO] or ["timestamp"]
+        for span in spans:
+            for batch in lerobot_rows.read_blocks(span, columns):
+                for start in range(0, batch.num_rows, rows):
+                    yield batch.slice(start, rows)
+
+    def _find_columns(self) -> list[Column]:
+        """Every feature that is brought in, by what the first file holds and the first pictures look like."""
+        first = min(self._spans.items())[1][0]
+        types = dict(zip(*(lambda s: (s.names, s.types))(lerobot_rows.schema(first.path)), strict=True))
+        if lost := [name for name in INDICES[:3] if name not in types]:
+            raise StoreError(
+                f"{first.path} has no column {', '.join(lost)}: every LeRobotDataset has; was it converted?"
+            )
+        if strange := [name for name in types if name not in {*self._features, *INDICES}]:
+            self.warnings.append(f"{', '.join(strange)} is in data and not in info.json: left out, as LeRobot does")
+        several = len(self.layout.tasks) > 1 and any(len(self._tasks(n)) > 1 for n in range(len(self._numbers)))
+        skipped = {"time", *INDICES} - ({"task_index"} if several else set())
+        return [self._find_column(name, types, first) for name in self._features if name not in skipped]
+
+    def _find_column(self, name: str, types: dict[str, "pa.DataType"], first: Span) -> Column:
+        feature = self._features[name]
+        if feature["dtype"] == "video":
+            return self._find_video(name, feature)
+        if name not in types:
+            raise StoreError(f"info.json lists {name!r}, and {first.path} has no such column: {', '.join(types)}")
+        if feature["dtype"] == "image":
+            value = next(lerobot_rows.read_blocks(first, [name])).column(0)[0].as_py()
+            picture = _decode_picture(self.root, value, f"{name} of {self.name}")
+            return Column(name, _picture_field(name, Kind.IMAGE, picture.shape, picture.dtype.str), Kind.IMAGE)
+        dtype = lerobot_rows.number_type(types[name])
+        if dtype is None:
+            return Column(name, Field(name, (), "i4", unit="text"), Kind.TEXT)
+        shape = tuple(feature["shape"])
+        return Column(name, Field(name, () if shape == (1,) else shape, dtype), Kind.NUMBERS)
+
+    def _find_video(self, name: str, feature: dict[str, Any]) -> Column:
+        reasons = []
+        for episode in self._numbers:
+            if clip := self.layout.clip(name, episode):
+                try:
+                    shape: tuple[int, ...] = lerobot_video.size(clip)
+                except ShiftedError as error:
+                    reasons.append(str(error))
+                    continue
+                depth = is_depth_map(feature)
+                field = _picture_field(name, Kind.VIDEO, shape if depth else (*shape, 3), "u2" if depth else "u1")
+                return Column(name, field, Kind.VIDEO)
+        raise StoreError(f"no video of {name} in {self.root} can be opened: {self._why(reasons)}")
+
+    def _spec(self) -> Spec:
+        fields = [column.field for column in self.columns]
+        if self._sidecar is None:
+            return Spec([Field("time", unit="s"), *fields])
+        names = self._sidecar.layout["fields"]  # feature -> field of the store that was exported
+        known = [column for column in self.columns if column.feature in names]
+        self.columns = [Column(c.feature, self._sidecar.spec[names[c.feature]], c.kind) for c in known]
+        return self._sidecar.spec
+
+    def _station(self) -> dict[str, Any]:
+        if self._sidecar is not None:
+            return self._sidecar.station
+        names = {
+            column.field.name: self._features[column.feature]["names"]
+            for column in self.columns
+            if self._features[column.feature].get("names")
+        }
+        return {
+            "name": self.name.rpartition("/")[2],
+            "robot": self.layout.info.get("robot_type") or "",
+            "rate": self.layout.fps,
+            "names": names,
+            "tasks": {str(number): task for number, task in self.layout.tasks.items()},
+            "lerobot": {"version": self.layout.version, "features": self._features},
+        }
+
+    @staticmethod
+    def _why(reasons: list[str]) -> str:
+        return "; ".join(reasons[:3]) or "there is no parquet file under data/; copy or download it whole"
+
+
+def _picture_field(name: str, kind: Kind, shape: tuple[int, ...], dtype: str) -> Field:
+    return Field(field_name(name, kind), shape, dtype, unit="mm" if np.dtype(dtype) == np.uint16 else "")
+
+
+def _bytes(field: Field) -> int:
+    return int(np.prod(field.shape, dtype=int)) * np.dtype(field.dtype).itemsize
+
+
+def _text(value: Any) -> str:
+    """Text as it is; anything else that is no number as JSON, so that nothing is lost."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _decode_picture(root: Path, value: dict[str, Any] | None, what: str) -> NDArray[Any]:
+    """A picture that is stored in a parquet file, or beside it: RGB (h, w, 3), or depth (h, w)."""
+    import cv2
+
+    content = (value or {}).get("bytes")
+    if content is None and (path := (value or {}).get("path")):
+        beside = root / path
+        content = beside.read_bytes() if beside.is_file() else None
+    picture = None if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise StoreError(f"{what} has a picture that is missing or cannot be decoded; download the data set again")
+    if picture.ndim == 3:
+        return np.ascontiguousarray(picture[..., 2::-1])
+    return np.asarray(picture)
+
+
+def _sidecar(root: Path) -> Sidecar | None:
+    if not (root / "meta" / NAME).is_dir():
+        return None
+    import zarr  # 0.8 s that nobody else has to wait for
+
+    from robot_stack.store.formats.zarr_shelf import ZarrShelf
+
+    return Sidecar(ZarrShelf(zarr.open_group(root / "meta", mode="r")))
