@@ -7,60 +7,102 @@ import numpy as np
 from robot_stack.quality.checks import inspect
 from robot_stack.quality.finding import Finding, Severity
 from robot_stack.spec import Field
-from robot_stack.store import arrays
-from robot_stack.store.episode import Episode, content_hash
+from robot_stack.store import disk
+from robot_stack.store.catalog import LocalShelf
+from robot_stack.store.episode import Episode
 from robot_stack.store.lock import is_locked
+from robot_stack.store.recording import STREAMS, Recording, content_hash
 from robot_stack.store.store import Store
 from robot_stack.types import StoreError
 
-RESTORE = "restore this episode from a copy, or remove its folder"
+RESTORE = "restore this episode from a copy; `data check --fix` hides it until then"
+FIX = "`data check --fix` does it, as does the next collect, deploy or import"
 
 
-def leftovers(store: Store) -> Iterator[Finding]:
-    """Episodes that nobody committed, unless somebody is recording now."""
+def check_store(store: Store) -> Iterator[Finding]:
+    """What is wrong beside the episodes that are seen; nothing that a recording in progress explains."""
+    catalog = store.catalog
+    for folder, why in catalog.broken.items():
+        what = f"cannot be read: {why}"
+        yield Finding(folder, -1, Severity.ERROR, what, "restore it from a copy; `data check --fix` puts it aside")
     if is_locked(store.path / "writing"):
         return
-    for folder in sorted((store.path / "writing").glob("ep-*")):
-        advice = "the next collect, deploy or import salvages it"
-        yield Finding(folder.name, -1, Severity.WARNING, "recording was cut off before its commit", advice)
+    for entry in sorted((store.path / "writing").glob("ep-*")):
+        if entry.is_dir():
+            yield Finding(
+                entry.name, -1, Severity.WARNING, "recording was cut off before its commit", f"salvage: {FIX}"
+            )
+        else:
+            advice = "rows after the damage may be in it: see FORMAT.md, Journal; remove it when you have looked"
+            yield Finding(entry.name, -1, Severity.WARNING, "a journal with damage in it was kept", advice)
+    for folder in catalog.superseded:
+        yield Finding(folder, -1, Severity.ADVICE, "was replaced by its compacted copy, and not removed yet", FIX)
+    names = {path.name for path in (store.path / "episodes").iterdir() if path.is_dir()}
+    if LocalShelf(store.path).index.is_stale(names - catalog.broken.keys()):
+        yield Finding("", -1, Severity.ADVICE, "the index is missing or behind: opening takes longer", FIX)
 
 
 def check_episode(episode: Episode) -> list[Finding]:
     """All findings in one episode; what its data says only when it is whole on disk."""
-    broken = list(_structure(episode))
+    broken = [_error(episode, what) for recording in episode.recordings for what in damages(recording)]
     if broken:
         return broken
     return [*_provenance(episode), *inspect(episode)]
 
 
-def _structure(episode: Episode) -> Iterator[Finding]:
-    digests = {}
+def fix_store(store: Store, damaged: list[str]) -> list[str]:
+    """Mend what can be mended without touching what was recorded; what was done, in sentences.
+
+    damaged: ids of episodes that are not what was recorded; they are hidden, and `undo` shows them again.
+    """
+    broken = store.catalog.broken
+    store.claim()
+    done = [f"salvaged {episode}" for episode in store.salvage()]
+    for folder in broken:
+        (store.path / "damaged").mkdir(exist_ok=True)
+        disk.rename(store.path / "episodes" / folder, store.path / "damaged" / folder)
+        done.append(f"put {folder} aside, into {store.path / 'damaged'}")
+    if damaged:
+        edit = store.delete(damaged)
+        done.append(
+            f"hid {', '.join(damaged)}; `robot-stack data undo store={store.name} edit={edit.number}` shows them"
+        )
+    return done
+
+
+def damages(recording: Recording) -> Iterator[str]:
+    """What about an episode on disk is not as it was committed."""
+    names = [*recording.spec.fields, *(STREAMS + name for name in recording.streams)]
+    digests: dict[str, str] = {}
     try:
-        rows = len(episode)
-        for field in episode.spec:
-            for what in _array_faults(episode, field, rows):
-                yield _error(episode, what)
-            digests[field.name] = episode.digest(field.name)
-            if digests[field.name] != arrays.read_attributes(episode.path / field.name).get("sha256"):
-                yield _error(episode, f"{field.name} is not what was recorded: its hash differs")
+        for name in names:
+            array = recording.array(name)
+            if name in recording.spec.fields:
+                yield from _misfits(recording, recording.spec[name])
+            digests[name] = array.digest()
+            if digests[name] != array.attributes.get("sha256"):
+                yield f"{name} is not what was recorded: its hash differs"
     except (StoreError, OSError, KeyError) as error:
-        yield _error(episode, f"cannot be read: {error}")
+        yield f"cannot be read: {error}"
         return
-    if content_hash(episode.spec, digests) != episode.attrs.get("content"):
-        yield _error(episode, "the hash of its content differs from the one it was committed with")
+    if content_hash(recording.spec, digests) != recording.attrs.get("content"):
+        yield "the hash of its content differs from the one it was committed with"
 
 
-def _array_faults(episode: Episode, field: Field, rows: int) -> Iterator[str]:
-    metadata = arrays.read_metadata(episode.path / field.name)
-    if metadata["data_type"] != np.dtype(field.dtype).name or metadata["shape"][1:] != list(field.shape):
-        yield f"{field.name} is {metadata['data_type']}{metadata['shape'][1:]}, the store's spec says otherwise"
-    if metadata["shape"][0] != rows:
-        yield f"{field.name} has {metadata['shape'][0]} rows, the episode {rows}"
+def _misfits(recording: Recording, field: Field) -> Iterator[str]:
+    array = recording.array(field.name)
+    if array.dtype != np.dtype(field.dtype) or array.shape[1:] != field.shape:
+        yield f"{field.name} is {array.dtype.name}{list(array.shape[1:])}, the store's spec says otherwise"
+    if len(array) != len(recording):
+        yield f"{field.name} has {len(array)} rows, the episode {len(recording)}"
 
 
 def _provenance(episode: Episode) -> Iterator[Finding]:
-    if episode.attrs["salvaged"]:
-        what = f"salvaged after its recorder died: {len(episode)} rows were whole"
+    if episode.attrs.get("salvaged"):
+        damage = (
+            " up to a damaged record, after which more may be in its journal" if episode.attrs.get("damaged") else ""
+        )
+        what = f"salvaged after its recorder died: {len(episode)} rows were whole{damage}"
         yield Finding(episode.id, -1, Severity.ADVICE, what, "its end is missing: look at it and give it a verdict")
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from robot_stack import terminal
 from robot_stack.progress import bar
 from robot_stack.quality.finding import Finding, Severity
-from robot_stack.store.check import check_episode, leftovers
+from robot_stack.store.check import check_episode, check_store, damages, fix_store
 from robot_stack.store.info import Info, describe
 from robot_stack.store.store import Store
 
@@ -34,22 +34,27 @@ def info(cfg: Mapping[str, Any]) -> int:
 
 
 def check(cfg: Mapping[str, Any]) -> int:
-    """Look for what is wrong with a store; 1 if there are errors."""
-    store = Store.open(cfg["store"])
-    findings = list(leftovers(store))
-    episodes = store.episodes
-    with bar("checking episodes", len(episodes)) as progress:
-        for number, episode in enumerate(episodes):
-            findings += check_episode(episode)
-            progress.update(number + 1)
-    console = terminal.console()
-    if findings:
-        console.print(_finding_table(findings))
-    counts = Counter(finding.severity for finding in findings)
-    said = [terminal.count(counts[severity], *words) for severity, words in _WORDS.items() if counts[severity]]
-    checked = terminal.count(len(episodes), "episode", "episodes")
-    console.print(f"{checked} checked: {', '.join(said) or 'nothing wrong found'}")
-    return 1 if counts[Severity.ERROR] else 0
+    """Look for what is wrong with a store, and mend it if asked to; 1 if there are errors left."""
+    with Store.open(cfg["store"]) as store:
+        findings = list(check_store(store))
+        episodes = store.episodes
+        with bar("checking episodes", len(episodes)) as progress:
+            for number, episode in enumerate(episodes):
+                findings += check_episode(episode)
+                progress.update(number + 1)
+        console = terminal.console()
+        if findings:
+            console.print(_finding_table(findings))
+        counts = Counter(finding.severity for finding in findings)
+        said = [terminal.count(counts[severity], *words) for severity, words in _WORDS.items() if counts[severity]]
+        checked = terminal.count(len(episodes), "episode", "episodes")
+        console.print(f"{checked} checked: {', '.join(said) or 'nothing wrong found'}")
+        if not cfg.get("fix"):
+            return 1 if counts[Severity.ERROR] else 0
+        damaged = [episode.id for episode in episodes if any(any(damages(part)) for part in episode.recordings)]
+        for line in fix_store(store, damaged) or ["nothing to mend"]:
+            console.print(line, soft_wrap=True)
+    return 0
 
 
 def list_episodes(cfg: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from robot_stack.store import arrays
+from robot_stack.store import arrays, disk
 from robot_stack.types import StoreError
 
 
@@ -15,11 +15,12 @@ class WriterLock:
     def __init__(self, writing: Path) -> None:
         self._writing = writing
         try:
-            writing.mkdir(exist_ok=True)  # a copy of a store may lack it
+            if not writing.is_dir():  # a copy of a store may lack it
+                disk.make(writing)
             self._descriptor = os.open(writing, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for left in writing.glob("*.partial"):  # of a writer killed while it noted something
-                left.unlink()
+                disk.remove(left)
             self._note(pid=os.getpid())
         except BlockingIOError as error:
             os.close(self._descriptor)

@@ -30,6 +30,26 @@ def repeats(stream_time: Array) -> NDArray[np.bool_]:
     return np.concatenate([[False], np.diff(stream_time) == 0.0])
 
 
+def stream_figures(columns: list[str], head: Array) -> dict[str, float | int]:
+    """Counts of a raw stream for its episode's attributes, from its first columns (N, 2+), the first of them `time`.
+
+    rate: by the median interval [Hz]. longest_gap [s]. drops: messages that the source numbered (a second column
+    `sequence`) and nobody got. repeats: messages with the time of the one before. backwards: times that run backwards.
+    """
+    time = np.asarray(head[:, 0], float)
+    intervals = np.diff(time)
+    figures: dict[str, float | int] = {
+        "count": len(time),
+        "rate": round(measured_rate(time), 3) if len(np.unique(time)) > 1 else 0.0,
+        "longest_gap": round(float(intervals.max(initial=0.0)), 6),
+        "repeats": int((intervals == 0.0).sum()),
+        "backwards": int((intervals < 0.0).sum()),
+    }
+    if columns[1:2] == ["sequence"]:
+        figures["drops"] = int(np.maximum(0, np.diff(np.unique(head[:, 1])) - 1).sum())
+    return figures
+
+
 def skew(times: list[Array]) -> Array:
     """How far apart the measurements in each row are: newest minus oldest stream (T,) [s]."""
     return np.asarray(np.ptp(np.stack(times), axis=0))

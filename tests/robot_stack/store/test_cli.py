@@ -34,7 +34,7 @@ def record(store: Store, seconds: float = 3.0, seed: int = 0, **broken: Any) -> 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "s", STATION.row, {"name": "cell", "robot": "ur5e", "rate": 10.0})
+    return Store.create(tmp_path / "s", STATION.row, {"name": "cell", "robot": "ur5e", "rate": 10.0}, "zstd")
 
 
 def check(store: Store, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

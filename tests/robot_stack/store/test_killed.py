@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from robot_stack.store import Episode, Store
-from robot_stack.store.episode import content_hash
+from robot_stack.store.recording import content_hash
 from robot_stack.store.journal import scan
 from robot_stack.types import StoreError
 
@@ -25,7 +25,7 @@ SPEC, row = recording["SPEC"], recording["row"]
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """An empty store."""
-    Store.create(tmp_path / "s", SPEC, recording["STATION"])
+    Store.create(tmp_path / "s", SPEC, recording["STATION"], "zstd")
     return tmp_path / "s"
 
 

@@ -61,7 +61,7 @@ def record(store: Store, rows: list[Record], **attrs: Any) -> str:
 
 
 def test_an_episode_reads_back_as_it_was_appended(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     rows = random_rows(SPEC, 7)
     record(store, rows)
     (episode,) = Store.open(tmp_path / "s").episodes
@@ -71,7 +71,7 @@ def test_an_episode_reads_back_as_it_was_appended(tmp_path: Path) -> None:
 
 
 def test_attributes_say_who_what_when_and_how(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     attrs = store[record(store, random_rows(SPEC, 7), checkpoint="runs/a")].attrs
     expected = {**COLLECT, "robot": "ur5e", "station": "cell", "checkpoint": "runs/a", "verdict": "success", "rows": 7}
     assert expected.items() <= attrs.items()
@@ -89,7 +89,7 @@ def test_any_zarr_reader_opens_the_whole_store(tmp_path: Path, monkeypatch: pyte
     store = Store.create(tmp_path / "s", SPEC, STATION, codec="lz4")
     name = record(store, random_rows(SPEC, 7))
     root = zarr.open_group(tmp_path / "s", mode="r")
-    assert len(dict(root.members(max_depth=None))) == 3 + len(SPEC.fields)
+    assert len(dict(root.members(max_depth=None))) == 4 + len(SPEC.fields)
     for field in SPEC:
         assert np.array_equal(root[f"episodes/{name}/{field.name}"][:], store[name][field.name])
     assert np.array_equal(store[name].read("image.front", 2, 7), store[name]["image.front"][2:7])
@@ -97,7 +97,7 @@ def test_any_zarr_reader_opens_the_whole_store(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_episode_rewritten_by_another_program_still_reads(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     name = record(store, random_rows(SPEC, 7))
     before = store[name]["q"]
     group = zarr.open_group(tmp_path / "s" / "episodes" / name, mode="a")
@@ -124,7 +124,7 @@ specs = st.lists(fields, max_size=4, unique_by=lambda f: f.name).map(lambda more
 def test_any_spec_makes_the_round_trip(tmp_path_factory: pytest.TempPathFactory, spec: Spec, count: int) -> None:
     path = tmp_path_factory.mktemp("round") / "s"
     rows = random_rows(spec, count)
-    with Store.create(path, spec, STATION) as store:
+    with Store.create(path, spec, STATION, "zstd") as store:
         record(store, rows)
     (episode,) = Store.open(path).episodes
     assert episode.spec == spec
@@ -133,7 +133,7 @@ def test_any_spec_makes_the_round_trip(tmp_path_factory: pytest.TempPathFactory,
 
 
 def test_a_reader_written_from_the_format_page_gets_the_same_hash(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     name = record(store, random_rows(SPEC, 4))
     root = zarr.open_group(tmp_path / "s", mode="r")
     lines = [json.dumps(root.attrs["spec"])]
@@ -147,7 +147,7 @@ def test_a_reader_written_from_the_format_page_gets_the_same_hash(tmp_path: Path
 
 
 def test_the_content_hash_depends_on_data_and_not_on_attributes(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     same, other_task, other_data = (
         store[record(store, random_rows(SPEC, 3, seed), task=task)].attrs["content"]
         for seed, task in [(1, "lift"), (1, "peg"), (2, "lift")]
@@ -156,7 +156,7 @@ def test_the_content_hash_depends_on_data_and_not_on_attributes(tmp_path: Path) 
 
 
 def test_the_number_of_a_deleted_episode_is_never_given_again(tmp_path: Path) -> None:
-    with Store.create(tmp_path / "s", SPEC, STATION) as store:
+    with Store.create(tmp_path / "s", SPEC, STATION, "zstd") as store:
         record(store, random_rows(SPEC, 1))
         discarded = store.writer(COLLECT)
         discarded.append(random_rows(SPEC, 1)[0])
@@ -167,13 +167,13 @@ def test_the_number_of_a_deleted_episode_is_never_given_again(tmp_path: Path) ->
 
 
 def test_missing_rows_are_counted(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     rows = random_rows(SPEC, 10)
     assert store[record(store, rows[:3] + rows[5:])].attrs["drops"] == 2
 
 
 def test_reading_is_safe_while_another_store_object_writes(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     reader = Store.open(tmp_path / "s")
     writer = store.writer(COLLECT)
     writer.append(random_rows(SPEC, 1)[0])
@@ -183,14 +183,14 @@ def test_reading_is_safe_while_another_store_object_writes(tmp_path: Path) -> No
 
 
 def test_a_second_writer_is_refused_by_the_process_id_of_the_first(tmp_path: Path) -> None:
-    program = "import sys; from robot_stack.store import Store; Store(sys.argv[1]).salvage()"
-    with Store.create(tmp_path / "s", SPEC, STATION) as store:
+    program = "import sys; from robot_stack.store import Store; Store.open(sys.argv[1]).salvage()"
+    with Store.create(tmp_path / "s", SPEC, STATION, "zstd") as store:
         store.writer(COLLECT)
         other = subprocess.run([sys.executable, "-c", program, store.path], capture_output=True, text=True)
         assert f"is being written by process {os.getpid()}" in other.stderr
         with pytest.raises(StoreError, match=f"process {os.getpid()}"):
-            Store(store.path).salvage()
-    with Store(tmp_path / "s") as store:
+            Store.open(store.path).salvage()
+    with Store.open(tmp_path / "s") as store:
         store.writer(COLLECT)
 
 
@@ -211,7 +211,7 @@ def test_opening_what_is_no_store_says_why(tmp_path: Path, make: Callable[[Path]
 
 
 def _set_version(path: Path, version: int) -> None:
-    Store.create(path, SPEC, STATION)
+    Store.create(path, SPEC, STATION, "zstd")
     root = json.loads((path / "zarr.json").read_text())
     root["attributes"]["version"] = version
     (path / "zarr.json").write_text(json.dumps(root))
@@ -220,7 +220,7 @@ def _set_version(path: Path, version: int) -> None:
 def test_a_store_that_cannot_be_written_says_so_and_still_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Store.create(tmp_path / "s", SPEC, STATION) as store:
+    with Store.create(tmp_path / "s", SPEC, STATION, "zstd") as store:
         record(store, random_rows(SPEC, 2))
 
     def read_only(*arguments: object) -> None:
@@ -233,7 +233,7 @@ def test_a_store_that_cannot_be_written_says_so_and_still_reads(
 
 
 def test_a_store_copied_without_its_empty_folder_can_be_written(tmp_path: Path) -> None:
-    with Store.create(tmp_path / "s", SPEC, STATION) as store:
+    with Store.create(tmp_path / "s", SPEC, STATION, "zstd") as store:
         record(store, random_rows(SPEC, 2))
     shutil.rmtree(tmp_path / "s" / "writing")
     with Store.open(tmp_path / "s") as store:
@@ -246,9 +246,9 @@ def test_the_store_is_opened_and_read_without_the_zarr_library_or_torch() -> Non
 
 
 def test_creating_over_something_is_refused(tmp_path: Path) -> None:
-    Store.create(tmp_path / "s", SPEC, STATION)
+    Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     with pytest.raises(StoreError, match="not empty"):
-        Store.create(tmp_path / "s", SPEC, STATION)
+        Store.create(tmp_path / "s", SPEC, STATION, "zstd")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_fields_that_zarr_cannot_hold_are_refused(tmp_path: Path, field: Field) 
 
 
 def test_wrong_words_are_answered_with_the_right_ones(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     with pytest.raises(ConfigError, match="collect, deploy, replay, import"):
         store.writer({"kind": "play"})
     with store:
@@ -271,14 +271,16 @@ def test_wrong_words_are_answered_with_the_right_ones(tmp_path: Path) -> None:
             writer.commit("won")
         with pytest.raises(SpecError, match="row has fields"):
             writer.append(Spec([Field("time")]).record())
-    with pytest.raises(ConfigError, match="zstd, lz4"):
-        Store.create(tmp_path / "t", SPEC, STATION, codec="jpeg")
+    with pytest.raises(ConfigError, match="zstd, lz4, depth, jpeg"):
+        Store.create(tmp_path / "t", SPEC, STATION, codec="gif")
+    with pytest.raises(ConfigError, match="record in jpeg or zstd"):
+        Store.create(tmp_path / "t", SPEC, STATION, codec="av1")
     with pytest.raises(StoreError, match="no episode 'ep-9'"):
         store["ep-9"]
 
 
 def test_a_damaged_frame_is_an_error_and_not_a_picture(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "s", SPEC, STATION)
+    store = Store.create(tmp_path / "s", SPEC, STATION, "zstd")
     episode = store[record(store, random_rows(SPEC, 3))]
     shard = next((episode.path / "image.front").glob("c.*"))
     content = bytearray(shard.read_bytes())
@@ -288,4 +290,4 @@ def test_a_damaged_frame_is_an_error_and_not_a_picture(tmp_path: Path) -> None:
         episode["image.front"]
     shard.write_bytes(content[:-1] + b"x")
     with pytest.raises(StoreError, match=r"index of .* is damaged"):
-        episode["image.front"]
+        store[episode.id]["image.front"]

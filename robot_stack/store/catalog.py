@@ -1,0 +1,133 @@
+"""What is in a store at one moment: its recordings, and the entries that its edits make of them."""
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from robot_stack.spec import Spec
+from robot_stack.store.edit_log import NAME as EDITS
+from robot_stack.store.edit_log import Edit, parse
+from robot_stack.store.edits import Recorded, State
+from robot_stack.store.edits import replay as replay_edits
+from robot_stack.store.folder import Folder
+from robot_stack.store.index import Index
+from robot_stack.store.recording import Recording, split_name
+from robot_stack.types import StoreError
+
+FOLDER = "catalog"
+"""Where the index and the log of edits lie, in the folder of a store."""
+
+_SETTLED = 0.1  # a folder that changed less than so long ago may change again under the same time stamp [s]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """recordings: id -> the newest generation. state: what the edits make of them. broken: folder -> why it cannot be
+    read. superseded: folders of older generations, which `data compact` was killed before it removed."""
+
+    recordings: dict[str, Recording]
+    state: State
+    edits: list[Edit]
+    broken: dict[str, str]
+    superseded: list[str]
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        """The recordings, as edits see them."""
+        return [_recorded(recording) for recording in self.recordings.values()]
+
+
+class Shelf(Protocol):
+    """Where a catalog is read from."""
+
+    @property
+    def folder(self) -> Folder:
+        """The store's."""
+        ...
+
+    def stamp(self) -> object:
+        """Equal as long as nothing has changed; None when it cannot be told."""
+        ...
+
+    def names(self) -> list[str]:
+        """Folders of all episodes, sorted."""
+        ...
+
+    def attributes(self, names: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Folder -> attributes; and of those that cannot be read, why not."""
+        ...
+
+    def log(self) -> bytes:
+        """The log of edits."""
+        ...
+
+
+class LocalShelf:
+    """A store on this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = path
+        self.index = Index(path / FOLDER, path / "episodes")
+
+    def stamp(self) -> object:
+        """Times and sizes of what changes with an episode or an edit."""
+        episodes = os.stat(self.folder / "episodes").st_mtime_ns
+        if time.time() - episodes * 1e-9 < _SETTLED:
+            return None
+        try:
+            edits = os.stat(self.folder / FOLDER / EDITS)
+        except FileNotFoundError:
+            return episodes
+        return episodes, edits.st_mtime_ns, edits.st_size, edits.st_ino
+
+    def names(self) -> list[str]:
+        """Folders of all episodes, sorted."""
+        return sorted(entry.name for entry in os.scandir(self.folder / "episodes") if entry.is_dir())
+
+    def attributes(self, names: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Folder -> attributes; and of those that cannot be read, why not."""
+        return self.index.attributes(names)
+
+    def log(self) -> bytes:
+        """The log of edits."""
+        path = self.folder / FOLDER / EDITS
+        return path.read_bytes() if path.exists() else b""
+
+
+def read_catalog(shelf: Shelf, spec: Spec) -> Catalog:
+    """The catalog now. The log is read before and after: `data compact` replaces it while it changes the folders."""
+    while True:
+        log = shelf.log()
+        names = shelf.names()
+        if shelf.log() == log:
+            break
+    newest: dict[str, str] = {}
+    for name in sorted(names, key=split_name):
+        newest[split_name(name)[0]] = name
+    attributes, broken = shelf.attributes(sorted(newest.values()))
+    recordings = {}
+    for name, attrs in attributes.items():
+        recording = Recording(shelf.folder / "episodes" / name, spec, attrs)
+        recordings[recording.id] = recording
+    edits = parse(log)
+    state = replay_edits(map(_recorded, recordings.values()), edits)
+    superseded = [name for name in names if newest[split_name(name)[0]] != name]
+    return Catalog(recordings, state, edits, broken, superseded)
+
+
+def of_view(catalog: Catalog, view: str, where: Folder) -> State:
+    """The state with the entries of a view alone; of no view, '', all of it."""
+    if not view:
+        return catalog.state
+    if view not in catalog.state.views:
+        there = ", ".join(catalog.state.views) or "none; `robot-stack data filter` makes one"
+        raise StoreError(f"no view {view!r} in {where}; there are: {there}")
+    ids = set(catalog.state.views[view].ids)
+    return replace(catalog.state, entries={n: entry for n, entry in catalog.state.entries.items() if n in ids})
+
+
+def _recorded(recording: Recording) -> Recorded:
+    attrs = recording.attrs
+    return Recorded(recording.id, recording.generation, len(recording), str(attrs["content"]), attrs)
