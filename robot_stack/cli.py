@@ -29,8 +29,18 @@ DATA = {
     "check": "robot_stack.store.cli:check",
     "import": "robot_stack.store.formats.cli:run_import",
     "export": "robot_stack.store.formats.cli:run_export",
+    "delete": "robot_stack.store.edit_cli:delete",
+    "trim": "robot_stack.store.edit_cli:trim",
+    "split": "robot_stack.store.edit_cli:split",
+    "merge": "robot_stack.store.edit_cli:merge",
+    "relabel": "robot_stack.store.edit_cli:relabel",
+    "filter": "robot_stack.store.edit_cli:make_view",
+    "undo": "robot_stack.store.edit_cli:undo",
+    "log": "robot_stack.store.edit_cli:show_log",
     "cache": "robot_stack.store.show_cache:run",
     "verify": "robot_stack.store.verify:run",
+    "view": "deploy.viewer:run",
+    "report": "deploy.report.store:run",
 }
 
 VERBS = {

@@ -58,7 +58,7 @@ def success_bars(names: Sequence[str], rates: Sequence[float], intervals: Sequen
     axes.set_xlim(0.0, 1.0)
     axes.set_xlabel("success on the same starts (bar: share, line: Wilson 95 % interval)")
     axes.grid(axis="y", visible=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
@@ -71,7 +71,7 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     axes.set_yscale("log")
     axes.set_xlabel("optimiser step (line: training loss, dots: loss on held-out episodes)")
     axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0))
-    return _svg(figure)
+    return svg(figure)
 
 
 def start_states(points: Mapping[str, NDArray[np.float64]]) -> str:
@@ -83,7 +83,7 @@ def start_states(points: Mapping[str, NDArray[np.float64]]) -> str:
     axes.set_xlabel("to the robot's right [m]")
     axes.set_ylabel("ahead of it [m]")
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.25))
-    return _svg(figure)
+    return svg(figure)
 
 
 def timelines(episodes: Mapping[str, NDArray[np.uint8]], rate: float) -> str:
@@ -104,7 +104,7 @@ def timelines(episodes: Mapping[str, NDArray[np.uint8]], rate: float) -> str:
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
     )
-    return _svg(figure)
+    return svg(figure)
 
 
 def film_strip(images: NDArray[np.uint8], labels: NDArray[np.uint8], rate: float, count: int = 10) -> str:
@@ -137,7 +137,8 @@ def _runs(labels: NDArray[np.uint8]) -> list[tuple[Label, int, int]]:
     return [(Label(int(labels[a])), int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """A finished picture as inline SVG; closes it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)

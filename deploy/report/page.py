@@ -37,3 +37,14 @@ def _cell(cell: object) -> str:
     if isinstance(cell, Path) or str(cell).startswith("robot-stack "):
         return f"<td><code>{escape(str(cell))}</code></td>"
     return f"<td>{escape(str(cell))}</td>"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Sentences, one below the other; `code` is set as code."""
+    items = "".join(f"<li>{_with_code(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>"
+
+
+def _with_code(text: str) -> str:
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))
