@@ -37,32 +37,35 @@ class Jpeg:
             )
 
     def encode(self, frames: NDArray[Any]) -> bytes:
-        """One picture (1, h, w, 3) to one chunk: the JFIF file and its checksum."""
-        picture = np.ascontiguousarray(frames[0])
-        return checksum.seal(simplejpeg.encode_jpeg(picture, self.quality, "RGB", self.subsampling))
+        """One picture (1, h, w, 3) to one chunk: a JFIF file and its checksum."""
+        return checksum.seal(self.compress(frames))
 
     def decode_into(self, chunk: bytes | memoryview, out: NDArray[Any], first: int = 0) -> None:
         """The picture of a chunk into `out` (1, h, w, 3)."""
         if first:
             raise StoreError(f"a chunk of jpeg is one picture: there is no number {first} in it")
-        decode_jpeg(checksum.unseal(chunk), out[0])
+        self.decompress(checksum.unseal(chunk), out)
+
+    def compress(self, frames: NDArray[Any]) -> bytes:
+        """One picture (1, h, w, 3) to a JFIF file."""
+        content: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(frames[0]), self.quality, "RGB", self.subsampling)
+        return content
+
+    def decompress(self, content: bytes, out: NDArray[Any]) -> None:
+        """A JPEG file into `out` (1, h, w, 3); StoreError unless it is one, whole and of that size."""
+        try:
+            found = simplejpeg.decode_jpeg_header(content)[:2]
+            if found == out.shape[1:3]:
+                simplejpeg.decode_jpeg(content, "RGB", buffer=out[0])
+        except ValueError as error:
+            raise StoreError(f"a JPEG picture of {len(content)} bytes is damaged: {error}") from error
+        if found != out.shape[1:3]:
+            raise StoreError(f"a JPEG picture is {found[0]}x{found[1]}, expected {out.shape[1]}x{out.shape[2]}")
 
     def metadata(self, field: Field) -> list[dict[str, Any]]:
         """The zarr codecs `imagecodecs_jpeg` and `crc32c`."""
         settings = {"level": self.quality, "subsampling": self.subsampling}
         return [{"name": ZARR_NAME, "configuration": settings}, checksum.METADATA]
-
-
-def decode_jpeg(content: bytes, out: NDArray[np.uint8]) -> None:
-    """Decode a JPEG file into the contiguous `out` (h, w, 3); StoreError unless it is one, whole and of that size."""
-    try:
-        picture = simplejpeg.decode_jpeg(content, "RGB", buffer=out)
-    except ValueError as error:
-        raise StoreError(f"a JPEG picture of {len(content)} bytes is damaged: {error}") from error
-    if picture.shape != out.shape:
-        raise StoreError(
-            f"a JPEG picture is {picture.shape[0]}x{picture.shape[1]}, expected {out.shape[0]}x{out.shape[1]}"
-        )
 
 
 def from_metadata(codecs: list[dict[str, Any]], chunk_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Jpeg | None:

@@ -78,7 +78,7 @@ class Video:
 
     def encode(self, frames: NDArray[Any]) -> bytes:
         """Compress frames (n, h, w, 3) to one closed GOP."""
-        return from_packets(self._encode(frames))
+        return checksum.seal(self.compress(frames))
 
     def decode_into(self, chunk: bytes | memoryview, out: NDArray[Any], first: int = 0) -> None:
         """The frames from number `first` on into `out` (n, h, w, 3); those before are decoded too, but not coloured."""
@@ -87,13 +87,16 @@ class Video:
             raise StoreError(f"a chunk has {len(content)} frames, expected {first + len(out)}")
         if _KINDS[self.name].in_order:
             content = content[: first + len(out)]
-        decoded = 0
-        for number, frame in enumerate(self._decode(content)):
-            if first <= number < first + len(out):
-                _colour(frame, out[number - first])
-            decoded = number + 1
-        if decoded < first + len(out):
-            raise StoreError(f"a chunk of {self.name} is damaged: {decoded} of its {len(content)} frames decode")
+        self._decompress(content, out, first)
+
+    def compress(self, frames: NDArray[Any]) -> bytes:
+        """A chunk without its checksum."""
+        return _pack(self._encode(frames))
+
+    def decompress(self, content: bytes, out: NDArray[Any]) -> None:
+        """All frames of a chunk, without its checksum, into the first of `out` (group, h, w, 3)."""
+        found = _unpack(content)
+        self._decompress(found, out[: len(found)], 0)
 
     def metadata(self, field: Field) -> list[dict[str, Any]]:
         """The zarr codecs `robot_stack.av1` or `robot_stack.h264`, and `crc32c`."""
@@ -121,6 +124,15 @@ class Video:
             made += encoder.encode(frame)
         return [bytes(packet) for packet in made + encoder.encode(None)]
 
+    def _decompress(self, content: Sequence[bytes], out: NDArray[Any], first: int) -> None:
+        decoded = 0
+        for number, frame in enumerate(self._decode(content)):
+            if first <= number < first + len(out):
+                _colour(frame, out[number - first])
+            decoded = number + 1
+        if decoded < first + len(out):
+            raise StoreError(f"a chunk of {self.name} is damaged: {decoded} of its {len(content)} frames decode")
+
     def _decode(self, content: Sequence[bytes]) -> Iterator[Any]:
         """Frames as the decoder gives them. A decoder of its own costs 0.03 ms a chunk and no thread a lock."""
         av = _pyav()
@@ -140,21 +152,12 @@ H264 = Video("h264", group=3, crf=20, preset="veryfast")
 
 def packets(chunk: bytes | memoryview) -> list[bytes]:
     """The packets of a chunk, one a frame."""
-    content = checksum.unseal(chunk)
-    count = _COUNT.unpack_from(content)[0] if len(content) >= _COUNT.size else 0
-    start = _COUNT.size * (1 + count)
-    if not count or start > len(content):
-        raise StoreError(f"a chunk of {len(chunk)} bytes is no video: it counts {count} packets")
-    ends = list(accumulate(struct.unpack_from(f"<{count}I", content, _COUNT.size), initial=start))
-    if ends[-1] != len(content):
-        raise StoreError(f"a chunk of {len(chunk)} bytes is no video: its packets would need {ends[-1]}")
-    return [content[begin:end] for begin, end in pairwise(ends)]
+    return _unpack(checksum.unseal(chunk))
 
 
 def from_packets(content: Sequence[bytes]) -> bytes:
-    """The inverse of `packets`: a chunk of the packets of one closed GOP."""
-    sizes = np.array([len(content), *map(len, content)], "<u4").tobytes()
-    return checksum.seal(b"".join([sizes, *content]))
+    """The inverse of `packets`: a chunk of the packets of one closed GOP, in the order in which they are decoded."""
+    return checksum.seal(_pack(content))
 
 
 def zarr_name(name: str) -> str:
@@ -171,6 +174,21 @@ def from_metadata(codecs: list[dict[str, Any]], chunk_shape: tuple[int, ...], dt
     return Video(names[codecs[0]["name"]], chunk_shape[0], settings.get("crf"), settings.get("preset"))
 
 
+def _pack(content: Sequence[bytes]) -> bytes:
+    return b"".join([struct.pack(f"<{1 + len(content)}I", len(content), *map(len, content)), *content])
+
+
+def _unpack(content: bytes) -> list[bytes]:
+    count = _COUNT.unpack_from(content)[0] if len(content) >= _COUNT.size else 0
+    start = _COUNT.size * (1 + count)
+    if not count or start > len(content):
+        raise StoreError(f"a chunk of {len(content)} bytes is no video: it counts {count} packets")
+    ends = list(accumulate(struct.unpack_from(f"<{count}I", content, _COUNT.size), initial=start))
+    if ends[-1] != len(content):
+        raise StoreError(f"a chunk of {len(content)} bytes is no video: its packets would need {ends[-1]}")
+    return [content[begin:end] for begin, end in pairwise(ends)]
+
+
 def _fits(shape: tuple[int, ...]) -> bool:
     sides = shape[:2]
     even = all(_SMALLEST <= side <= _LARGEST and side % 2 == 0 for side in sides)
@@ -182,7 +200,7 @@ def _colour(frame: Any, out: NDArray[np.uint8]) -> None:
     import cv2  # 0.1 s that only who reads video waits for
 
     if (frame.height, frame.width, 3) != out.shape:
-        raise StoreError(f"a chunk has frames {frame.height}x{frame.width}, expected {out.shape[0]}x{out.shape[1]}")
+        raise StoreError(f"a chunk has frames of {frame.height}x{frame.width}, expected {out.shape[0]}x{out.shape[1]}")
     usual = frame.format.name == "yuv420p" and frame.colorspace in _AS_BT601 and frame.color_range != 2
     if usual:
         cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420, dst=out)
