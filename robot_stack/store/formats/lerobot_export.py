@@ -49,7 +49,8 @@ _LEAST_PSNR = 20.0
 
 class LeRobot21Export:
     """Writes v2.1. state, action: fields that are joined to `observation.state` and `action`; by default `q` and
-    `grip`, and `target.q` and `target.grip`. pictures: video, or image for lossless PNGs in the parquet files."""
+    `grip`, and `target.q` and `target.grip`. pictures: video, or image for lossless PNGs in the parquet
+    files; by default as they were in a data set that was imported, else video."""
 
     def __init__(
         self,
@@ -57,12 +58,12 @@ class LeRobot21Export:
         store: Store,
         state: Sequence[str] | None = None,
         action: Sequence[str] | None = None,
-        pictures: str = "video",
+        pictures: str | None = None,
     ) -> None:
         self._place, self._station = Path(place), store.station
-        self._plan = Plan.make(store.spec, state, action, pictures)
-        self._rate = float(store.station["rate"])
         known = store.station.get("lerobot", {}).get("features", {})
+        self._plan = Plan.make(store.spec, state, action, pictures, known)
+        self._rate = float(store.station["rate"])
         indices = {name: {"dtype": "int64", "shape": [1], "names": None} for name in INDICES}
         indices["timestamp"] = {**indices["timestamp"], "dtype": "float32"}
         self._features = {**self._plan.features(known, store.station.get("names", {})), **indices}
@@ -218,9 +219,7 @@ def _tasks(pieces: list[Piece]) -> dict[str, int]:
 
 def _words(episode: Episode) -> str:
     """What was to be done, in words if there are any."""
-    language = episode.attrs.get("language")
-    words = language[0] if isinstance(language, list) and language else language
-    return str(words or episode.attrs.get("task") or "")
+    return str(episode.attrs.get("language") or episode.attrs.get("task") or "")
 
 
 def _compare_pictures(where: str, name: str, first: int, wanted: Any, got: Any) -> None:

@@ -55,9 +55,9 @@ class Column:
         return self.kind in (Kind.VIDEO, Kind.IMAGE) and self.field.dtype == "<u2"
 
 
-def field_name(feature: str, kind: Kind) -> str:
-    """The name of the field that a feature becomes."""
-    if kind not in (Kind.VIDEO, Kind.IMAGE):
+def field_name(feature: str, is_camera: bool) -> str:
+    """The name of the field that a feature becomes. is_camera: it is pictures."""
+    if not is_camera:
         return feature
     if feature == _ONE_IMAGE[0]:
         return _ONE_IMAGE[1]

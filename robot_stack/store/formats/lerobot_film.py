@@ -1,5 +1,6 @@
 """Writes videos as LeRobot's recorder does, and joins them without decoding."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ class Film:
     """A video that is being encoded. Files begin with their index, so that a reader need not fetch all of them."""
 
     def __init__(self, path: Path, rate: float, height: int, width: int) -> None:
+        os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder writes to the terminal by itself
         import av
 
         self._container = av.open(str(path), "w", options={"movflags": "faststart"})

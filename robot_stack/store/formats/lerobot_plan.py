@@ -16,6 +16,7 @@ from robot_stack.store.formats.lerobot_features import (
     Kind,
     choose,
     feature_name,
+    field_name,
     flat_shape,
     is_picture,
 )
@@ -35,13 +36,28 @@ class Plan:
     joined: dict[str, list[str]]
 
     @classmethod
-    def make(cls, spec: Spec, state: Sequence[str] | None, action: Sequence[str] | None, pictures: str) -> "Plan":
-        """state, action: fields that are joined to `observation.state` and `action`; None: those of our stations."""
-        if pictures not in PICTURES:
+    def make(
+        cls,
+        spec: Spec,
+        state: Sequence[str] | None,
+        action: Sequence[str] | None,
+        pictures: str | None,
+        known: dict[str, dict[str, Any]],
+    ) -> "Plan":
+        """state, action: fields that are joined to `observation.state` and `action`; None: those of our stations.
+
+        pictures: one of PICTURES; None: as they were in the data set that was imported, else video.
+        known: the features of that data set.
+        """
+        if pictures not in (None, *PICTURES):
             raise ConfigError(f"no pictures={pictures}; there are: {', '.join(PICTURES)}")
         chosen = {STATE: choose(spec, STATE, state), ACTION: choose(spec, ACTION, action)}
         joined = {feature: names for feature, names in chosen.items() if names and names != [feature]}
-        columns = [Column(feature_name(field), field, _kind(field, pictures)) for field in spec]
+        before = {field_name(feature, is_camera=each["dtype"] in PICTURES): feature for feature, each in known.items()}
+        columns = []
+        for field in spec:
+            feature = before.get(field.name) or feature_name(field)
+            columns.append(Column(feature, field, _kind(field, pictures or known.get(feature, {}).get("dtype"))))
         columns = [_renamed(column) if column.feature in joined else column for column in columns]
         names = [column.feature for column in columns]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -96,7 +112,7 @@ class Plan:
         return {"dtype": np.dtype(field.dtype).name, "shape": list(flat_shape(field)), "names": labels}
 
 
-def _kind(field: Field, pictures: str) -> Kind:
+def _kind(field: Field, pictures: str | None) -> Kind:
     if not is_picture(field):
         return Kind.NUMBERS
     depth = len(field.shape) == 2  # LeRobot's depth videos quantize, single pictures do not

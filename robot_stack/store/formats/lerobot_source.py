@@ -62,19 +62,18 @@ class LeRobotSource:
     def attrs(self, number: int) -> dict[str, Any]:
         """Those of the sidecar where there is one, else what the data set says of an episode."""
         if self._sidecar is not None:
-            return self._sidecar.attrs(number)
-        episode = self._numbers[number]
+            return self._sidecar.attrs(self._numbers[number])
         tasks = self._tasks(number)
         attrs: dict[str, Any] = {
             "kind": "import",
             "task": tasks[0] if tasks else "",
-            "language": tasks,
+            "language": "; ".join(tasks),
             "verdict": self._verdict(number),
             "time_source": "synthetic" if self._times(number)[1] else "measured",
             "started": "",
             "clock_offset": 0.0,
         }
-        if extra := self._listed(episode).extra:
+        if extra := self._listed(self._numbers[number]).extra:
             attrs["lerobot"] = extra
         if texts := {c.field.name: self._texts(number, c.feature) for c in self.columns if c.kind is Kind.TEXT}:
             attrs["texts"] = texts
@@ -82,7 +81,7 @@ class LeRobotSource:
 
     def streams(self, number: int) -> dict[str, Stream]:
         """Those of the sidecar; a LeRobotDataset has none itself."""
-        return self._sidecar.streams(number) if self._sidecar is not None else {}
+        return {} if self._sidecar is None else self._sidecar.streams(self._numbers[number])
 
     def repairs(self, number: int) -> list[str]:
         """What was repaired in an episode, or why it is left out."""
@@ -260,7 +259,7 @@ class LeRobotSource:
         if feature["dtype"] == "image":
             value = next(lerobot_rows.read_blocks(first, [name])).column(0)[0].as_py()
             picture = _decode_picture(self.root, value, f"{name} of {self.name}")
-            return Column(name, _picture_field(name, Kind.IMAGE, picture.shape, picture.dtype.str), Kind.IMAGE)
+            return Column(name, _picture_field(name, picture.shape, picture.dtype.str), Kind.IMAGE)
         dtype = lerobot_rows.number_type(types[name])
         if dtype is None:
             return Column(name, Field(name, (), "i4", unit="text"), Kind.TEXT)
@@ -277,7 +276,7 @@ class LeRobotSource:
                     reasons.append(str(error))
                     continue
                 depth = is_depth_map(feature)
-                field = _picture_field(name, Kind.VIDEO, shape if depth else (*shape, 3), "u2" if depth else "u1")
+                field = _picture_field(name, shape if depth else (*shape, 3), "u2" if depth else "u1")
                 return Column(name, field, Kind.VIDEO)
         raise StoreError(f"no video of {name} in {self.root} can be opened: {self._why(reasons)}")
 
@@ -312,8 +311,8 @@ class LeRobotSource:
         return "; ".join(reasons[:3]) or "there is no parquet file under data/; copy or download it whole"
 
 
-def _picture_field(name: str, kind: Kind, shape: tuple[int, ...], dtype: str) -> Field:
-    return Field(field_name(name, kind), shape, dtype, unit="mm" if np.dtype(dtype) == np.uint16 else "")
+def _picture_field(name: str, shape: tuple[int, ...], dtype: str) -> Field:
+    return Field(field_name(name, is_camera=True), shape, dtype, unit="mm" if np.dtype(dtype) == np.uint16 else "")
 
 
 def _bytes(field: Field) -> int:
