@@ -39,6 +39,7 @@ DATA = {
     "log": "robot_stack.store.edit_cli:show_log",
     "cache": "robot_stack.store.show_cache:run",
     "verify": "robot_stack.store.verify:run",
+    "quality": "robot_stack.quality.cli:run",
     "view": "deploy.viewer:run",
     "report": "deploy.report.store:run",
 }

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot_stack.spec import Field, Spec
 from robot_stack.store.episode import Episode
@@ -25,8 +26,9 @@ _LARGEST = 64  # numbers a row in a field that is a measurement and not a pictur
 
 @dataclass(frozen=True)
 class Demonstration:
-    """States (T, d) and actions (T, a) of one episode, `rate` rows a second [Hz].
+    """States (T, d) and actions (T, a) in some rows (T,) of an episode, which has `rate` rows a second [Hz].
 
+    body: how many of the first columns of the states are the robot's own, the rest is the scene.
     floors: how little of each column (d,) and (a,) is noise; see `Scale`.
     """
 
@@ -34,8 +36,10 @@ class Demonstration:
     operator: str
     verdict: str
     rate: float
+    rows: NDArray[np.int64]
     states: Array
     actions: Array
+    body: int
     floors: tuple[Array, Array]
 
     def __len__(self) -> int:
@@ -43,9 +47,8 @@ class Demonstration:
 
     def thinned(self, stride: int) -> "Demonstration":
         """Every `stride`-th row."""
-        return replace(
-            self, rate=self.rate / stride, states=self.states[::stride].copy(), actions=self.actions[::stride].copy()
-        )
+        some = slice(None, None, stride)
+        return replace(self, rows=self.rows[some], states=self.states[some].copy(), actions=self.actions[some].copy())
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Scale:
 
 def demonstration(episode: Episode) -> Demonstration:
     """States and actions of an episode; rows with numbers that are not finite are left out."""
-    states, state_floors = _states(episode)
+    states, state_floors, body = _states(episode)
     actions, action_floors = _actions(episode, states)
     finite = np.isfinite(states).all(axis=1) & np.isfinite(actions).all(axis=1)
     attrs = episode.attrs
@@ -76,8 +79,10 @@ def demonstration(episode: Episode) -> Demonstration:
         operator=attrs.get("operator", ""),
         verdict=attrs["verdict"],
         rate=attrs["rate"],
+        rows=np.flatnonzero(finite),
         states=states[finite],
         actions=actions[finite],
+        body=body,
         floors=(state_floors, action_floors),
     )
 
@@ -109,9 +114,12 @@ def _is_measured(field: Field) -> bool:
     return bool(small and not command and field.name != "time" and not field.name.endswith((".time", "timestamp")))
 
 
-def _states(episode: Episode) -> tuple[Array, Array]:
-    columns, floors = zip(*(_columns(f, episode[f.name]) for f in _state_fields(episode.spec)), strict=True)
-    return np.concatenate(columns, axis=1), np.concatenate(floors)
+def _states(episode: Episode) -> tuple[Array, Array, int]:
+    fields = _state_fields(episode.spec)
+    columns, floors = zip(*(_columns(f, episode[f.name]) for f in fields), strict=True)
+    scene = [f.name == "block" or f.name.startswith("objects.") for f in fields]
+    body = sum(values.shape[1] for values, is_scene in zip(columns, scene, strict=True) if not is_scene)
+    return np.concatenate(columns, axis=1), np.concatenate(floors), body
 
 
 def _actions(episode: Episode, states: Array) -> tuple[Array, Array]:
