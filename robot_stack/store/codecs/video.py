@@ -69,7 +69,7 @@ class Video:
                 f"{field.name} is {np.dtype(field.dtype)}{list(field.shape)}: {self.name} holds RGB pictures (h, w, 3) "
                 f"of uint8 whose sides are even and of {_SMALLEST} to {_LARGEST} pixels; choose jpeg or zstd"
             )
-        av, kind = _pyav(), _KINDS[self.name]
+        av, kind = pyav(), _KINDS[self.name]
         for name, mode in ((kind.encoder, "w"), (kind.decoder, "r")):
             try:
                 av.codec.Codec(name, mode)
@@ -109,7 +109,7 @@ class Video:
             raise ConfigError(
                 f"these {self.name} chunks come from another program: nobody said how to make more of them"
             )
-        av, kind = _pyav(), _KINDS[self.name]
+        av, kind = pyav(), _KINDS[self.name]
         encoder = av.CodecContext.create(kind.encoder, "w")
         encoder.height, encoder.width = frames.shape[1:3]
         encoder.pix_fmt, encoder.colorspace, encoder.color_range = "yuv420p", _BT601, _LIMITED
@@ -135,7 +135,7 @@ class Video:
 
     def _decode(self, content: Sequence[bytes]) -> Iterator[Any]:
         """Frames as the decoder gives them. A decoder of its own costs 0.03 ms a chunk and no thread a lock."""
-        av = _pyav()
+        av = pyav()
         decoder = av.CodecContext.create(_KINDS[self.name].decoder, "r")
         decoder.thread_count = 1
         try:
@@ -209,7 +209,7 @@ def _colour(frame: Any, out: NDArray[np.uint8]) -> None:
 
 
 @cache
-def _pyav() -> ModuleType:
+def pyav() -> ModuleType:
     """Imported when it is first used: it takes 0.1 s, and not every installation has it."""
     os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder writes to the terminal by itself
     try:

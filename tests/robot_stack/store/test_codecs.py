@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from robot_stack.spec import Field
 from robot_stack.store import codecs
-from robot_stack.store.codecs import checksum, video
+from robot_stack.store.codecs import checksum, mp4, video
 from robot_stack.store.codecs.depth import DEPTH
 from robot_stack.store.codecs.similarity import psnr, ssim
 from robot_stack.types import ConfigError, StoreError
@@ -376,6 +376,69 @@ def test_chunks_of_another_program_can_be_read_and_not_made():
     assert [*map(number_of, decoded(theirs, chunk, film(2)))] == [0, 1]
     with pytest.raises(ConfigError, match="another program"):
         theirs.encode(film(2))
+
+
+def write_mp4(path, frames, encoder, **options):
+    """A video as another program, LeRobot's recorder for one, writes it."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(encoder, 30, options=options)
+        stream.pix_fmt, stream.height, stream.width = "yuv420p", *frames.shape[1:3]
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+
+
+def read_mp4(path):
+    """All frames of a video by FFmpeg's own reader (n, h, w, 3)."""
+    import av
+
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "options", "lengths"),
+    [
+        ("libsvtav1", {"g": "2", "crf": "30", "preset": "12"}, [2, 2, 2, 1]),  # as LeRobot 0.6.1
+        ("libx264", {"g": "2", "crf": "23"}, [2, 2, 2, 1]),
+        ("libx264", {"g": "5", "crf": "23", "bf": "2"}, [5, 2]),  # its packets are not in the order of the frames
+    ],
+)
+def test_a_video_of_another_program_becomes_chunks_without_being_encoded_again(tmp_path, encoder, options, lengths):
+    write_mp4(tmp_path / "a.mp4", film(7), encoder, **options)
+    name, groups = mp4.read(tmp_path / "a.mp4")
+    groups = list(groups)
+    assert [len(group.packets) for group in groups] == lengths
+    assert np.allclose(np.concatenate([group.times for group in groups]), np.arange(7) / 30, atol=1e-4)
+    codec = video.Video(name, max(lengths), None, None)
+    out = [decoded(codec, video.from_packets(g.packets), film(len(g.packets))) for g in groups]
+    assert [*map(number_of, np.concatenate(out))] == [*range(7)]
+    assert np.abs(np.concatenate(out).astype(int) - read_mp4(tmp_path / "a.mp4")).max() < 8  # swscale rounds coarser
+    last = video.from_packets(groups[0].packets)
+    assert number_of(decoded(codec, last, film(1), first=lengths[0] - 1)[0]) == lengths[0] - 1
+
+
+@pytest.mark.parametrize("name", ["av1", "h264"])
+def test_chunks_become_an_mp4_file_and_come_back_as_the_same_pixels(tmp_path, name):
+    codec = codecs.codec(name)
+    parts = [film(3), film(3, first=3), film(1, first=6)]
+    chunks = [codec.encode(part) for part in parts]
+    mp4.write(tmp_path / "a.mp4", name, map(video.packets, chunks), 30)
+    assert [*map(number_of, read_mp4(tmp_path / "a.mp4"))] == [*range(7)]
+    found, groups = mp4.read(tmp_path / "a.mp4")
+    assert found == name
+    for part, chunk, group in zip(parts, chunks, groups, strict=True):
+        assert np.array_equal(decoded(codec, video.from_packets(group.packets), part), decoded(codec, chunk, part))
+
+
+def test_a_file_that_is_no_video_of_ours_is_an_error(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"nothing of the kind")
+    write_mp4(tmp_path / "b.mp4", film(2), "mpeg4")
+    for path, said in [("a.mp4", "cannot be read"), ("none.mp4", "cannot be read"), ("b.mp4", "encoded again")]:
+        with pytest.raises(StoreError, match=said):
+            mp4.read(tmp_path / path)
 
 
 @given(a=st.integers(0, 255), b=st.integers(0, 255))
