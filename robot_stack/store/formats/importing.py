@@ -1,21 +1,22 @@
 """The one importer: brings any `Source` into a store, episode by episode, and can be killed anywhere."""
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_stack.spec import Spec
 from robot_stack.store.episode import Episode
 from robot_stack.store.formats.construct import construct
-from robot_stack.store.formats.protocol import Imported, Source
+from robot_stack.store.formats.protocol import Imported, Source, Stream
 from robot_stack.store.formats.recognise import recognise
 from robot_stack.store.store import Store
-from robot_stack.store.writer import EpisodeWriter, remove
+from robot_stack.store.writer import EpisodeWriter
 from robot_stack.types import ConfigError, StoreError
 
 SOURCES = {
@@ -28,7 +29,7 @@ SOURCES = {
 
 NAN = ("refuse", "keep", "skip")
 
-_COMPUTED = ("rows", "drops", "content")  # attributes that a commit makes from the rows
+_COMPUTED = ("rows", "drops", "content", "streams")  # attributes that a commit makes from the rows
 
 Block = NDArray[np.void]
 
@@ -124,12 +125,12 @@ def _write(
     if first is None:
         return _Came(repairs=["left out: it has no steps"])
     streams = source.streams(number)
-    layout = {name: stream.columns for name, stream in streams.items()}
-    attrs = {**attrs, "source_path": source.name, "source_hash": source.fingerprint}
+    columns = {name: stream.columns for name, stream in streams.items()}
+    origin = {"source_path": source.name, "source_hash": source.fingerprint, "source_episode": number}
     verdict = attrs.pop("verdict", "unknown")
-    writer = store.writer(attrs, **({"streams": layout} if layout else {}))
+    writer = store.writer({**attrs, **origin}, columns, salvage=False)
     try:
-        digests = _append(writer, [first], blocks)
+        digests = _append(writer, store.spec, chain([first], blocks))
     except StoreError:
         writer.discard()
         raise
@@ -137,29 +138,34 @@ def _write(
         writer.log(name, stream.values)
     came.rows = writer.rows
     came.repairs += source.repairs(number)
-    # Not before the commit: an episode with a source_hash and no source_episode is one that a kill cut off.
-    writer.commit(verdict, source_episode=number, **({"repaired": came.repairs} if came.repairs else {}))
-    _compare(store[writer.id], digests)
+    writer.commit(verdict, **({"repaired": came.repairs} if came.repairs else {}))
+    _compare(store[writer.id], digests, streams)
     return came
 
 
-def _append(writer: EpisodeWriter, first: list[Block], rest: Iterator[Block]) -> dict[str, str]:
+def _append(writer: EpisodeWriter, spec: Spec, blocks: Iterable[Block]) -> dict[str, str]:
     """Append all rows; return the SHA-256 of each field as it came in."""
-    hashes = {name: hashlib.sha256() for name in first[0].dtype.names or ()}
-    for part in (first, rest):
-        for block in part:
-            for name, sha in hashes.items():
-                sha.update(np.ascontiguousarray(block[name]))
-            for row in block:
-                writer.append(row)
+    hashes = {name: hashlib.sha256() for name in spec.fields}
+    for block in blocks:
+        for name, sha in hashes.items():
+            sha.update(np.ascontiguousarray(block[name]))
+        for row in block:
+            writer.append(row)
     return {name: sha.hexdigest() for name, sha in hashes.items()}
 
 
-def _compare(episode: Episode, digests: dict[str, str]) -> None:
+def _compare(episode: Episode, digests: dict[str, str], streams: Mapping[str, Stream]) -> None:
     """Raise StoreError unless what is on disk is what came in."""
-    for name, digest in digests.items():
-        if episode.digest(name) != digest:
-            raise StoreError(f"{episode.id} does not read back as it was written: {name} differs; check the disk")
+    different = [name for name, digest in digests.items() if episode.digest(name) != digest]
+    different += [name for name, stream in streams.items() if not _same(episode.stream(name), stream.values)]
+    if different:
+        raise StoreError(
+            f"{episode.id} does not read back as it was written: {', '.join(different)} differs; check the disk"
+        )
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def _in_order(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -199,22 +205,14 @@ def _finite(blocks: Iterable[Block], nan: str) -> Iterator[Block]:
 
 
 def _known(store: Store, fingerprint: str) -> dict[int, int]:
-    """Episodes of this source that came in whole: number in it -> rows. Those that a kill cut off are removed."""
+    """Episodes of this source that came in before: number in it -> rows. What a kill cut off is cleared away."""
     store.salvage()
-    known = {}
-    for episode in store.episodes:
-        if episode.attrs.get("source_hash") != fingerprint:
-            continue
-        if "source_episode" in episode.attrs:
-            known[int(episode.attrs["source_episode"])] = len(episode)
-        else:
-            os.rename(episode.path, store.path / "writing" / episode.id)
-            remove(store.path / "writing" / episode.id)
-    return known
+    ours = [r for r in store.catalog.recordings.values() if r.attrs.get("source_hash") == fingerprint]
+    return {int(recording.attrs["source_episode"]): len(recording) for recording in ours}
 
 
 def _destination(path: Path, source: Source, codec: str) -> Store:
-    if not path.exists():
+    if not path.exists() or not any(path.iterdir()):
         return Store.create(path, source.spec, source.station, codec)
     store = Store.open(path)
     if different := source.spec.difference(store.spec):

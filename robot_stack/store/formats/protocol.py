@@ -30,10 +30,13 @@ class Source(Protocol):
     """Of the rows as they come into the store; with `time` [s]."""
     station: dict[str, Any]
     """At least name, robot and rate [Hz]."""
-    fingerprint: str
-    """Tells one source from another; the same at every run, so that an interrupted import finds its episodes again."""
     warnings: list[str]
     """Sentences: what of the source as a whole was repaired, and what could not be held."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one source from another; the same at every run, so that an interrupted import finds its episodes."""
+        ...
 
     def __len__(self) -> int:
         """How many episodes there are, empty ones included: the importer leaves those out and says so."""

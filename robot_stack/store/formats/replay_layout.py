@@ -54,10 +54,9 @@ class Packed:
     def pack(self, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Fields (n, *shape) to the array's rows (n, *self.shape); whatever the dtype, the numbers are the same."""
         parts = [values[field.name] for field in self.fields]
-        if len(parts) > 1:
-            parts = [part.reshape(len(part), -1) for part in parts]
-            return np.concatenate(parts, axis=1).astype(self.dtype)
-        return parts[0].astype(self.dtype, copy=False)
+        if len(parts) == 1:
+            return parts[0].astype(self.dtype, copy=False)
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1, dtype=self.dtype)
 
     def unpack(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The inverse of `pack`; StoreError for a number that a field cannot hold."""

@@ -54,10 +54,10 @@ class Sidecar:
 
     def add(self, number: int, episode: Episode) -> None:
         """Write what belongs to one episode."""
-        streams = {name: episode.stream(name) for name in episode.streams}
-        for name, values in streams.items():
-            self._shelf.put_array(f"{_of(number)}/{name}", values)
-        self._shelf.put(_of(number), {"attrs": episode.attrs, "streams": episode.streams})
+        columns = episode.streams
+        for name in columns:
+            self._shelf.put_array(f"{_of(number)}/{name}", episode.stream(name))
+        self._shelf.put(_of(number), {"attrs": episode.attrs, "streams": columns})
 
     def attrs(self, number: int) -> dict[str, Any]:
         """Attributes of an episode as they were in the store."""
