@@ -7,16 +7,20 @@ from typing import Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from robot_stack.types import ConfigError
 
+TEXTS = ("where", "language")
+"""Keys whose value is a text, whatever signs are in it: `where="rows > 5"` needs no second pair of quotes."""
+
 
 def compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
     """The config `folder/name.yaml` with the overrides applied, or a ConfigError that lists what would be valid."""
+    overrides = [_as_text(override) for override in overrides]
     parsed = [_parse(name, override) for override in overrides]
     try:
         with hydra.initialize_config_dir(str(folder.resolve()), version_base=None):
@@ -29,11 +33,23 @@ def compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
             for override in parsed:
                 if override.key_or_group not in groups:
                     _check("key", override.key_or_group, _siblings(override.key_or_group, defaults, groups))
-            config: DictConfig = hydra.compose(name, overrides)
+            named = [override for override in parsed if _names_a_folder(override, folder, groups)]
+            config: DictConfig = hydra.compose(name, [str(one.input_line) for one in parsed if one not in named])
+            for override in named:
+                config[override.key_or_group] = override.value()
         _check_values(name, defaults, config)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{_command(name)}: {' '.join(str(error).split())}") from error
     return config
+
+
+def _as_text(override: str) -> str:
+    """The override; the value of one of TEXTS in the quotes that Hydra wants, if it is not in them already."""
+    key, _, value = override.partition("=")
+    is_quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    if key not in TEXTS or value == "null" or is_quoted:
+        return override
+    return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 
 def _command(name: str) -> str:
@@ -45,6 +61,11 @@ def _groups(name: str) -> list[str]:
     """The config groups that this config takes a choice from."""
     choices = hydra.compose(name, return_hydra_config=True).hydra.runtime.choices
     return sorted(str(group) for group in choices if not str(group).startswith("hydra/"))
+
+
+def _names_a_folder(override: Override, folder: Path, groups: list[str]) -> bool:
+    """Whether Hydra would take a plain key for a group, because there is a folder of its name: `data relabel task=`."""
+    return override.key_or_group not in groups and (folder / override.key_or_group).is_dir()
 
 
 def _parse(name: str, text: str) -> Override:
@@ -84,9 +105,8 @@ def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def _check_values(name: str, defaults: DictConfig, config: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(config)):
-        raise ConfigError(
-            f"{_command(name)} needs {' '.join(f'{key}=...' for key in missing)}; see robot-stack {_command(name)} --help"
-        )
+        needed = " ".join(f"{key}=..." for key in missing)
+        raise ConfigError(f"{_command(name)} needs {needed}; see robot-stack {_command(name)} --help")
     OmegaConf.resolve(config)
     for key in _paths(defaults):
         default, given = OmegaConf.select(defaults, key), OmegaConf.select(config, key)

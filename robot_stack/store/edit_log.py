@@ -5,16 +5,17 @@ Whoever is killed while appending leaves a last line without its newline, or tha
 the next writer cuts it off. Any other line that cannot be read is damage, and said so.
 """
 
-import errno
 import getpass
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from robot_stack.store import disk
 from robot_stack.store.edit_ops import Op, from_json, to_json
 from robot_stack.types import StoreError
 
@@ -77,15 +78,20 @@ class EditLog:
     def append(self, op: Op) -> Edit:
         """Add an edit, durably: when this returns, it is there after a power failure."""
         content = self._content()
-        edit = sign(op, parse(content))
+        edit, size = sign(op, parse(content)), _whole(content)
         try:
-            _append(self.path, _whole(content), format_edit(edit))
+            disk.append(self.path, format_edit(edit), size)
         except OSError as error:
+            with suppress(OSError):  # as on a disk that cannot be written at all
+                disk.append(self.path, b"", size)
             raise StoreError(f"cannot note the edit in {self.path}: {error.strerror}; nothing was changed") from error
         return edit
 
     def _content(self) -> bytes:
-        return self.path.read_bytes() if self.path.exists() else b""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
 
 
 def _whole(content: bytes) -> int:
@@ -116,33 +122,6 @@ def _parse_line(line: bytes) -> Edit:
     if tuple(map(type, head)) != (int, str, str):
         raise StoreError(f"expected a number, a time and a name, not {head}")
     return Edit(*head, from_json(content))
-
-
-def _append(path: Path, size: int, line: bytes) -> None:
-    """Cut the file to `size` bytes and add the line, durably; all of it or, where the disk is full, nothing."""
-    is_new = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-    try:
-        os.ftruncate(descriptor, size)
-        try:
-            if os.pwrite(descriptor, line, size) != len(line):  # the disk took the beginning of it
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-    if is_new:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _user() -> str:

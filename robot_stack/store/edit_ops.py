@@ -123,7 +123,7 @@ class Filter:
     episodes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"view {self.view}: {_ids([(episode, None) for episode in self.episodes])} where {self.where}"
+        return f"view {self.view}: {_ids(self.episodes)} where {self.where}"
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,12 @@ class Compact:
     """All earlier edits are final: these recorded episodes are gone, and these views (name, where, ids) are left."""
 
     name: ClassVar = "compact"
-    episodes: tuple[Target, ...]
+    gone: tuple[str, ...]
     views: tuple[tuple[str, str, tuple[str, ...]], ...]
 
     def __str__(self) -> str:
-        return "compact: all edits before were made final" + (
-            f"; {_ids(self.episodes)} removed" if self.episodes else ""
-        )
+        removed = f"; {_ids(self.gone)} removed" if self.gone else ""
+        return f"compact: all edits before were made final{removed}"
 
 
 Op = Delete | Trim | Split | Merge | Relabel | RelabelSource | Filter | Undo | Compact
@@ -207,8 +206,8 @@ def _range_refusal(start: int, stop: int, rows: int) -> str:
     return f"it has {rows} rows: expected 0 <= start < stop <= {rows}, not start={start} stop={stop}"
 
 
-def _ids(targets: Sequence[Target]) -> str:
+def _ids(episodes: Sequence[Target | str]) -> str:
     """The first few ids, and how many more there are."""
-    ids = [episode for episode, _ in targets]
+    ids = [episode if isinstance(episode, str) else episode[0] for episode in episodes]
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
     return ", ".join(ids[:_SHOWN]) + more if ids else "no episodes"

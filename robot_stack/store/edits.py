@@ -116,7 +116,7 @@ class State:
     views: dict[str, View] = field(default_factory=dict)
     stale: set[int] = field(default_factory=set)
     final: set[int] = field(default_factory=set)
-    gone: dict[str, int] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
     replaced_by: dict[str, Edit] = field(default_factory=dict)
     ground: dict[int, list[Any]] = field(default_factory=dict)
 
@@ -146,7 +146,7 @@ def replay(recorded: Iterable[Recorded], edits: Sequence[Edit]) -> State:
             _Replay(state, found, edit).run()
     shown = sorted(state.entries.values(), key=lambda entry: (entry.place, entry.id))
     state.entries = {entry.id: _with_figures(entry, found) for entry in shown}
-    state.gone = {name: episode.generation for name, episode in found.items() if name not in state.entries}
+    state.gone = tuple(name for name in found if name not in state.entries)
     state.views = {view.name: replace(view, ids=_shown(view.ids, state)) for view in state.views.values()}
     return state
 
@@ -154,7 +154,7 @@ def replay(recorded: Iterable[Recorded], edits: Sequence[Edit]) -> State:
 def compacted(state: State) -> Compact:
     """The edit that a new log begins with, after every edited entry of `state` was recorded."""
     views = tuple((view.name, view.where, view.ids) for view in state.views.values())
-    return Compact(tuple(state.gone.items()), views)
+    return Compact(state.gone, views)
 
 
 class _Replay:
@@ -213,10 +213,9 @@ class _Replay:
 
     def _compact(self, op: Compact) -> None:
         self._state.final.add(self._edit.number)
-        for name, generation in op.episodes:
-            if name in self._recorded and self._recorded[name].generation <= (generation or 0):
-                self._state.entries.pop(name, None)
-                self._state.replaced_by[name] = self._edit
+        for name in op.gone:
+            self._state.entries.pop(name, None)
+            self._state.replaced_by[name] = self._edit
         self._state.views = {name: View(name, where, ids) for name, where, ids in op.views}
 
     def _each(self, targets: Sequence[Target]) -> list[Entry]:

@@ -137,7 +137,7 @@ class Selection:
         return ast.get_source_segment(self.text.strip(), node) or type(node).__name__
 
 
-def select(where: str, episodes: Sequence[Episode]) -> list[Episode]:
+def select(episodes: Sequence[Episode], where: str) -> list[Episode]:
     """The episodes of which an expression holds; ConfigError when it names what none of them has."""
     selection = Selection(where)
     known = [_attributes(episode) for episode in episodes]
