@@ -3,6 +3,19 @@
 A chunk is `group` frames compressed together: one picture, or one closed GOP of a video. It decodes by itself, whatever
 thread or process does it, and always to the same bytes. Its zarr metadata says all that a reader must know.
 A codec is a name in `NAMES`; what it needs is imported when it is used, not here.
+
+Measured on one core, real video at 240x320 | at 480x640; BENCHMARKS.md has all of it. LeRobot is its default, svt-av1
+preset 12, crf 30, a key frame every second frame, decoded by the same dav1d:
+            encode [ms]    2 random frames [ms]   kB a frame       SSIM
+    zstd    0.96 |  2.2     0.60 | 1.90           84.4  | 209.8    1
+    lz4     0.31 |  0.9     0.14 | 0.47           132.0 | 333.5    1
+    jpeg    0.32 |  1.2     0.50 | 1.68           12.3  |  32.9    0.988 | 0.993
+    av1     6.6  | 13.0     1.01 | 2.18           1.29  |  2.75    0.982 | 0.988
+    h264    1.5  |  3.4     1.26 | 2.44           1.34  |  3.24    0.979 | 0.987
+    LeRobot 8.0  | 14.1     0.85 | 1.97           1.61  |  3.36    0.980 | 0.986
+Recording: what three cameras of 480x640 at 30 Hz encode in a quarter of a core, decodes a 240x320 picture in 1 ms and
+has SSIM 0.98 on real pictures; of that the smallest: jpeg. Compacting: what is no larger and no worse than LeRobot's
+default on every set of pictures; of that the cheapest to read two frames of: av1 by groups of three.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,10 @@
-"""JPEG: one picture a chunk, what a store records in by default."""
+"""JPEG: one picture a chunk, what a store records in by default.
+
+Measured on a raw picture of a RealSense D435 [kB at 480x640 | SSIM | ms to encode it], one core; wanted was SSIM 0.98:
+420: quality 90 44 | 0.976 | 0.9, quality 95 67 | 0.982 | 1.1
+444: quality 85 44 | 0.977 | 1.6, quality 90 56 | 0.981 | 1.9, quality 95 87 | 0.986 | 1.8
+JPEG XL is smaller (32 | 0.977), but takes 9 ms to encode. So: quality 90, colours not subsampled.
+"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -146,6 +146,9 @@ class Video:
             raise StoreError(f"a chunk of {self.name} is damaged: {error}") from error
 
 
+# Of groups of 2, 3, 4, 5, 6 and 8 frames and presets 8 to 12, only groups of 3 were smaller and nearer than LeRobot's
+# on every set of pictures: 2 costs its checksums, with more the simulated scenes lose. Reading two random frames takes
+# 1.05 to 1.25 times as long as of LeRobot's groups of 2.
 AV1 = Video("av1", group=3, crf=30, preset="10")
 H264 = Video("h264", group=3, crf=20, preset="veryfast")
 
@@ -169,6 +172,8 @@ def from_metadata(codecs: list[dict[str, Any]], chunk_shape: tuple[int, ...], dt
     """The codec that reads such an array, if it is one that `Video` writes."""
     names = {zarr_name(name): name for name in _KINDS}
     if len(codecs) != 2 or codecs[0]["name"] not in names or codecs[1] != checksum.METADATA:
+        return None
+    if dtype != np.uint8 or chunk_shape[3:] != (3,):
         return None
     settings = codecs[0].get("configuration", {})
     return Video(names[codecs[0]["name"]], chunk_shape[0], settings.get("crf"), settings.get("preset"))
