@@ -1,23 +1,31 @@
-"""The recorder: rows of the Observer, on a grid of absolute deadlines, into the store.
+"""The recorder: rows of the Observer, on a grid of absolute deadlines, and every message beside them, into the store.
 
 What is stored is what the policy sees: both ask the one Observer. An episode is written to disk row by row; if this
 process is killed, the next one salvages what was there when it starts.
 """
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deploy import cell
 from deploy.worker import Context
 from robot_stack.bus import Bus
 from robot_stack.clock import Clock, Rate, now
 from robot_stack.observe import Observer
+from robot_stack.raw import raw_streams
 from robot_stack.spec import Record
 from robot_stack.station import EPISODE, RECORDING, Station
 from robot_stack.store import EpisodeWriter, Store
 from robot_stack.types import StoreError
+
+BEFORE = 0.5
+"""Raw streams begin so long before the rows [s], so that what the first rows are made of is in them."""
 
 VERDICTS = {1: "success", 0: "failure", -1: "unknown"}
 log = logging.getLogger(__name__)
@@ -33,7 +41,10 @@ class Recorder:
         self.committed = 0
         self._clock = clock
         self._since = clock()
-        self._observer = Observer(bus, station)
+        self._streams = raw_streams(station)
+        self._recent: dict[str, deque[NDArray[np.float64]]] = {name: deque() for name in self._streams}
+        self._observer = Observer(bus, station, tap=self._log)
+        self._operator = bus.subscriber(station.operator, keep=station.operator.depth)
         self._episode = bus.subscriber(EPISODE, keep=EPISODE.depth)
         self._publisher = bus.publisher(RECORDING)
         self._writer: EpisodeWriter | None = None
@@ -42,6 +53,7 @@ class Recorder:
     def step(self, time: float, missed: int = 0) -> None:
         """Take the row at `time` [s] if one is wanted. missed: deadlines that were skipped before this one."""
         self._observer.update()
+        self._log("operator", self._operator.drain())
         for wanted in self._episode.drain():
             self._follow(wanted)
         if self._writer is not None:
@@ -62,7 +74,11 @@ class Recorder:
         if self._writer is not None and (number != self._number or not wanted["recording"]):
             self._finish(int(wanted["verdict"]) if number == self._number else -1)
         if wanted["recording"] and wanted["time"] >= self._since and self._writer is None:
-            self._writer = self.store.writer({**self.attrs, "seed": int(wanted["seed"]), "number": number})
+            attrs = {**self.attrs, "seed": int(wanted["seed"]), "number": number}
+            layout = {name: stream.columns for name, stream in self._streams.items()}
+            self._writer = self.store.writer(attrs, layout)
+            for name, blocks in self._recent.items():
+                self._writer.log(name, np.concatenate([*blocks, np.empty((0, len(layout[name])))]))
             self._number, self.missed = number, 0
             log.info("episode %d: recording %s", number, self._writer.id)
 
@@ -78,6 +94,18 @@ class Recorder:
             writer.discard()
             log.info("episode %d: discarded, %d rows", number, rows)
 
+    def _log(self, topic: str, messages: list[Record]) -> None:
+        """Keep the messages of a topic as they came, beside the rows; before an episode, those that it begins with."""
+        if not messages:
+            return
+        rows = self._streams[topic].rows(messages)
+        if self._writer is not None:
+            self._writer.log(topic, rows)
+        recent = self._recent[topic]
+        recent.append(rows)
+        while len(recent) > 1 and recent[0][-1, 0] < rows[-1, 0] - BEFORE:
+            recent.popleft()
+
     def _report(self) -> None:
         rows = self._writer.rows if self._writer is not None else 0
         self._publisher.send(
@@ -89,7 +117,7 @@ class Recorder:
 
 def open_store(path: Path, station: Station, robot: str) -> Store:
     """The store at `path` for this station, made if there is none; StoreError says which field differs otherwise."""
-    if not path.exists():
+    if not path.exists() or not any(path.iterdir()):
         path.parent.mkdir(parents=True, exist_ok=True)
         return Store.create(path, station.row, {"name": station.name, "robot": robot, "rate": station.rate})
     store = Store.open(path)

@@ -1,7 +1,7 @@
 """The one function that observes: what is recorded is what the policy sees, because both come from here."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -15,20 +15,25 @@ SLACK = 0.5
 FASTEST = 120.0  # most messages a second that are kept of a camera, gripper or world [Hz]
 
 
+Tap = Callable[[str, list[Record]], None]
+"""Is told the name of a topic and its new messages, oldest first."""
+
+
 class Observer:
     """Makes rows of `station.row` from the newest messages of all streams.
 
     station: which streams there are, and their layouts. steps: how many rows back `history` will be asked for.
+    tap: hears of every message that comes in.
     """
 
-    def __init__(self, bus: Bus, station: Station, steps: int = 1) -> None:
+    def __init__(self, bus: Bus, station: Station, steps: int = 1, tap: Tap | None = None) -> None:
         self._station = station
         self._row = station.row
         span = (steps - 1) / station.rate + SLACK
         self._streams: dict[str, _Stream] = {}
 
         def add(topic: Topic, time: str, fields: Mapping[str, str], fastest: float = FASTEST) -> None:
-            self._streams[topic.name] = _Stream(bus, topic, {time: "time", **fields}, span, int(span * fastest))
+            self._streams[topic.name] = _Stream(bus, topic, {time: "time", **fields}, span, int(span * fastest), tap)
 
         same = [f.name for f in station.control.spec if f.name in self._row and f.name != "time"]
         add(station.control, "state.time", dict(zip(same, same, strict=True)), 2.0 * station.control_rate)
@@ -85,8 +90,11 @@ class _Stream:
     fields: name in the row -> name in the message.
     """
 
-    def __init__(self, bus: Bus, topic: Topic, fields: Mapping[str, str], span: float, most: int) -> None:
+    def __init__(
+        self, bus: Bus, topic: Topic, fields: Mapping[str, str], span: float, most: int, tap: Tap | None
+    ) -> None:
         self.fields = fields
+        self._name, self._tap = topic.name, tap
         self._subscriber = bus.subscriber(topic)
         self._span = span
         self._most = most
@@ -98,7 +106,10 @@ class _Stream:
         return self._times[-1] if self._times else -np.inf
 
     def update(self) -> None:
-        for message in self._subscriber.drain():
+        messages = self._subscriber.drain()
+        if self._tap is not None and messages:
+            self._tap(self._name, messages)
+        for message in messages:
             time = float(message["time"])
             place = bisect_right(
                 self._times, time

@@ -231,7 +231,7 @@ class Store:
     def filter(self, where: str, view: str) -> View:
         """Make a view of the episodes that `where` is true of; `Store.open('path@view')` opens it."""
         self.claim()
-        ids = [episode.id for episode in select(where, self.episodes)]
+        ids = [episode.id for episode in select(episodes=self.episodes, where=where)]
         self._edit(lambda state: edit_requests.view(state, view, where, ids))
         return self.catalog.state.views[view]
 

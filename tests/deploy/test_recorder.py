@@ -158,3 +158,30 @@ def test_store_is_made_once_and_refused_for_another_station(tmp_path: Path) -> N
     with pytest.raises(StoreError, match=r"image\.front is uint8\[48, 64, 3\], expected uint8\[24, 32, 3\]"):
         open_store(tmp_path / "a" / "store", other, "ur5e")
     assert Store.open(tmp_path / "a" / "store").spec == STATION.row
+
+
+def test_beside_the_rows_lies_every_message_as_it_came(cell: Cell) -> None:
+    cell.run(20)
+    cell.want(1, True)
+    for tick in range(100):
+        cell.clock.advance(0.01)
+        cell.publish(camera=tick % 3 == 0)
+        if tick % 10 == 9:
+            cell.recorder.step(cell.clock())
+    cell.want(1, False, verdict=1)
+    cell.run(1)
+    (episode,) = cell.store.episodes
+    assert len(episode) == 10
+    assert episode.streams.keys() == {"control", "gripper", "operator", "camera.front"}
+    control = episode.stream("control")
+    columns = episode.streams["control"]
+    assert columns[:2] == ["time", "q.0"]
+    assert "requested.q.0" not in columns  # what changes no more often than a row is in the rows
+    np.testing.assert_allclose(np.diff(control[-101:-1, 0]), 0.01)
+    assert 0.3 < episode["time"][0] - control[0, 0] < 0.8
+    np.testing.assert_allclose(control[:, 1], control[:, 0])
+    assert set(episode["state.time"]) <= set(control[:, 0])  # a row's state is one of the messages
+    frames = episode.stream("camera.front")
+    assert set(episode["image.front.time"]) <= set(frames[:, 0])
+    assert episode.attrs["streams"]["control"]["count"] == len(control)
+    assert episode.attrs["streams"]["camera.front"]["longest_gap"] == pytest.approx(0.1)
