@@ -105,7 +105,7 @@ def _check_robot(stores: Sequence[Store], robot: Mapping[str, Any] | None) -> No
         recorded = store.station.get("robot")
         if recorded and robot is not None and recorded != robot["name"]:
             raise ConfigError(
-                f"{store.path} was recorded on {recorded}, but robot is {robot['name']}: add robot=sim_{recorded}"
+                f"{store.name} was recorded on {recorded}, but robot is {robot['name']}: add robot=sim_{recorded}"
             )
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ class FrameCache:
         """Raises OSError when there is no room."""
         self.folder.mkdir(parents=True, exist_ok=True)
         order = list(missing.items())
-        random.Random(os.getpid()).shuffle(order)  # processes that build at once share the work, more or less
+        random.Random().shuffle(order)  # processes that build at once share the work, more or less
         used = sum(file.bytes for file in self.files())
         with bar("caching pictures", sum(len(source.episode) for source in missing.values())) as progress:
             done = 0
@@ -188,9 +189,9 @@ def _is_whole(path: Path, source: Decoded) -> bool:
 
 def _write(path: Path, source: Decoded) -> None:
     """Under another name, then renamed."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{token_hex(4)}.partial")  # not the process: two containers have the same
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             file.write(_header(source))
             for block in source.blocks():
                 file.write(block)

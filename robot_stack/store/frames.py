@@ -10,6 +10,9 @@ from robot_stack.picture import shrink
 from robot_stack.store import arrays
 from robot_stack.store.episode import Episode
 
+BLOCK_BYTES = 128 << 20
+"""Of decoded frames that are in memory at once while they are shrunk: several groups of a video codec."""
+
 
 class Frames(Protocol):
     """Rows (T, *shape) that are read a few at a time. Holds no open file: it may be pickled, and used after a fork."""
@@ -35,7 +38,7 @@ class Decoded:
         size = field.shape if self.resolution is None else (*self.resolution, *field.shape[2:])
         self.shape = (len(episode), *size)
         self.dtype = np.dtype(field.dtype)
-        self._block = max(1, arrays.SHARD_BYTES // arrays.row_bytes(field))  # rows that are decoded at once
+        self._block = max(1, BLOCK_BYTES // arrays.row_bytes(field))  # rows that are decoded at once
 
     @property
     def nbytes(self) -> int:

@@ -46,9 +46,11 @@ def read_card(checkpoint: Path) -> dict[str, Any]:
 def _report(path: str, fates: Sequence[Fate]) -> None:
     """Print one store."""
     rows = table("episode", "used for", "now")
-    for fate in fates:
+    for fate in sorted(fates):
         rows.add_row(fate.episode, fate.use.replace("_", " "), Text(fate.state.value, style=_COLOURS[fate.state]))
     counts = Counter(fate.state for fate in fates)
     said = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state])
     console().print(rows)
     console().print(f"{path}: {said}", soft_wrap=True)
+    if counts[State.CHANGED] or counts[State.MISSING]:
+        console().print(f"If that was an edit: robot-stack data undo store={path.split('@')[0]}", soft_wrap=True)

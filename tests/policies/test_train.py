@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -164,3 +165,21 @@ def test_a_run_of_an_older_version_can_be_flown_but_not_resumed(training: dict[s
     assert checkpoint.load(folder).policy() is not None
     with pytest.raises(CheckpointError, match="neither resumed nor verified"):
         run({**training, "resume": str(folder)})
+
+
+def test_a_view_is_trained_on_and_noted_as_such(training: dict[str, Any], store: Store) -> None:
+    with Store.open(store.path) as opened:
+        opened.relabel(["ep-000001", "ep-000004"], verdict="failure")
+        opened.filter("verdict == 'success'", "good")
+    folder = run({**training, "store": f"{store.path}@good", "verdicts": ["success", "failure"]})
+    (noted,) = checkpoint.load(folder).card["stores"]
+    assert noted["store"] == f"{store.path}@good"
+    learned = noted["training"].keys() | noted["held_out"].keys()
+    assert learned == {"ep-000000", "ep-000002", "ep-000003", "ep-000005"}
+
+
+def test_several_stores_are_trained_on_together(training: dict[str, Any], store: Store, tmp_path: Path) -> None:
+    copy = shutil.copytree(store.path, tmp_path / "copy")
+    card = checkpoint.load(run({**training, "store": [str(store.path), str(copy)]})).card
+    assert [noted["store"] for noted in card["stores"]] == [str(store.path), str(copy)]
+    assert sum(len(noted["training"]) + len(noted["held_out"]) for noted in card["stores"]) == 12

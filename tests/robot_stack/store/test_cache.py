@@ -115,7 +115,7 @@ def test_a_file_is_a_plain_npy(recorded: Path, filled: FrameCache) -> None:
 def test_an_episode_longer_than_a_block_is_whole(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("robot_stack.store.arrays.SHARD_BYTES", 3 * 4800)
+    monkeypatch.setattr("robot_stack.store.frames.BLOCK_BYTES", 3 * 4800)
     source = sources(recorded)[1]
     assert [len(block) for block in source.blocks()] == [3, 3, 3, 3]
     found = FrameCache(tmp_path / "cache")
@@ -308,6 +308,34 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
     assert len(names(found.folder)) == 2
     for number in range(2):
         assert_right(tmp_path / f"store{number}", found)
+
+
+def test_an_edited_episode_has_a_file_of_its_own_and_undone_the_old_one_again(
+    tmp_path: Path,
+) -> None:
+    path, found = tmp_path / "store", FrameCache(tmp_path / "cache")
+    Store.create(path, SPEC, recording["STATION"])
+    record(path, 9)
+    record(path, 5, first=50)
+    found.fill(sources(path))
+    with Store.open(path) as store:
+        (first, second) = (episode.id for episode in store.episodes)
+        store.relabel([first], verdict="failure")
+        found.fill(sources(path))
+        assert len(names(found.folder)) == 2
+        store.trim(first, 2, 6)
+        assert [found.get(source) is source for source in sources(path)] == [True, False]
+        found.fill(sources(path))
+        assert_right(path, found)
+        trimmed = everything(found.get(sources(path)[0]))
+        store.merge([first, second])
+        found.fill(sources(path))
+        assert_right(path, found)
+        assert np.array_equal(everything(found.get(sources(path)[0]))[:4], trimmed)
+        store.undo()
+        store.undo()
+    assert len(names(found.folder)) == 4
+    assert_right(path, found)
 
 
 def test_another_version_of_the_resize_is_another_file(

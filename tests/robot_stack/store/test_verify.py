@@ -10,7 +10,6 @@ import pytest
 
 from robot_stack.cli import main
 from robot_stack.store import Store
-from robot_stack.store.arrays import read_attributes, replace_group
 from robot_stack.store.provenance import State, compare, learned_from, record
 from robot_stack.store.verify import run
 from robot_stack.types import CheckpointError, ConfigError
@@ -52,14 +51,15 @@ def verify(runs: Path, store: Any = None) -> int:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
-    """The table, without its head and the line below it."""
-    return [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
+    """The table, without its head and what follows it."""
+    return [line.split() for line in capsys.readouterr().out.splitlines()[1:] if line.startswith("ep-")]
 
 
 def test_what_did_not_change_is_the_same(runs: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(runs) == 0
     out = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in out[1:-1]] == [
+    assert [line.split() for line in out[:-1]] == [
+        ["episode", "used", "for", "now"],
         ["ep-000000", "training", "same"],
         ["ep-000001", "training", "same"],
         ["ep-000002", "held", "out", "same"],
@@ -68,9 +68,32 @@ def test_what_did_not_change_is_the_same(runs: Path, store: Path, capsys: pytest
 
 
 def test_a_corrected_label_changes_nothing(runs: Path, store: Path) -> None:
-    path = store / "episodes" / "ep-000001"
-    replace_group(path, {**read_attributes(path), "verdict": "failure", "task": "another"})
+    with Store.open(store) as opened:
+        opened.relabel(["ep-000001"], verdict="failure", task="another")
     assert verify(runs) == 0
+
+
+def test_edits_are_named_until_they_are_undone(runs: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(store) as opened:
+        opened.trim("ep-000000", 1, 3)
+        opened.delete(["ep-000001"])
+        assert verify(runs) == 1
+        said = capsys.readouterr().out
+        assert [line.split()[-1] for line in said.splitlines()[1:4]] == ["changed", "missing", "same"]
+        assert f"{store}: 1 same, 1 changed, 1 missing\nIf that was an edit: robot-stack data undo" in said
+        opened.undo()
+        opened.undo()
+    assert verify(runs) == 0
+
+
+def test_a_view_is_compared_as_the_view(store: Path) -> None:
+    with Store.open(store) as opened:
+        opened.filter("verdict == 'success'", "good")
+        before = Store.open(f"{store}@good").episodes
+        noted = record(f"{store}@good", before, before, [])
+        opened.delete(["ep-000001"])
+    fates = list(compare(noted, Store.open(noted["store"]).episodes))
+    assert [fate.state for fate in fates] == [State.SAME, State.MISSING, State.SAME, State.SAME]
 
 
 def test_changed_missing_and_new_episodes_are_named(

@@ -29,7 +29,7 @@ FRAME = "image.front"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Rows 0..4, 100, and 200..208."""
     path = tmp_path_factory.mktemp("windows") / "store"
-    with Store.create(path, SPEC, recording["STATION"]) as made:
+    with Store.create(path, SPEC, recording["STATION"], codec="zstd") as made:
         for number, length in enumerate(LENGTHS):
             writer = made.writer({"kind": "collect", "task": "test"})
             for step in range(length):
