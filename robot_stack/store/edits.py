@@ -138,17 +138,12 @@ def made(edits: Iterable[Edit]) -> set[str]:
 
 def replay(recorded: Iterable[Recorded], edits: Sequence[Edit]) -> State:
     """The state after all edits that are not undone."""
-    found = {episode.id: episode for episode in recorded}
-    state = State({episode.id: _entry(episode) for episode in found.values()})
+    replayed = _Replay(recorded)
     skipped = undone(edits)
     for edit in edits:
         if edit.number not in skipped:
-            _Replay(state, found, edit).run()
-    shown = sorted(state.entries.values(), key=lambda entry: (entry.place, entry.id))
-    state.entries = {entry.id: _with_figures(entry, found) for entry in shown}
-    state.gone = tuple(name for name in found if name not in state.entries)
-    state.views = {view.name: replace(view, ids=_shown(view.ids, state)) for view in state.views.values()}
-    return state
+            replayed.apply(edit)
+    return replayed.state()
 
 
 def compacted(state: State) -> Compact:
@@ -158,13 +153,28 @@ def compacted(state: State) -> Compact:
 
 
 class _Replay:
-    """One edit, applied to the state."""
+    """The state while one edit after the other is applied."""
 
-    def __init__(self, state: State, recorded: Mapping[str, Recorded], edit: Edit) -> None:
-        self._state, self._recorded, self._edit = state, recorded, edit
+    def __init__(self, recorded: Iterable[Recorded]) -> None:
+        self._recorded = {episode.id: episode for episode in recorded}
+        self._state = State({episode.id: _entry(episode) for episode in self._recorded.values()})
+        self._views: dict[str, tuple[str, set[str]]] = {}  # name -> expression, ids
+        self._edit: Edit
 
-    def run(self) -> None:
-        match self._edit.op:
+    def state(self) -> State:
+        """What is shown now."""
+        state, shown = self._state, sorted(self._state.entries.values(), key=lambda entry: (entry.place, entry.id))
+        state.entries = {entry.id: _with_figures(entry, self._recorded) for entry in shown}
+        state.deleted = {name: _with_figures(entry, self._recorded) for name, entry in state.deleted.items()}
+        state.gone = tuple(name for name in self._recorded if name not in state.entries)
+        for name, (where, ids) in self._views.items():
+            state.views[name] = View(name, where, tuple(entry for entry in state.entries if entry in ids))
+        return state
+
+    def apply(self, edit: Edit) -> None:
+        """Do what an edit says to what is there of its episodes."""
+        self._edit = edit
+        match edit.op:
             case Delete(episodes):
                 for entry in self._each(episodes):
                     self._state.deleted[entry.id] = self._take(entry)
@@ -185,7 +195,7 @@ class _Replay:
                 self._merge(op)
             case Filter(view, where, ids):
                 self._note([name in self._state.entries for name in ids])
-                self._state.views[view] = View(view, where, ids)
+                self._views[view] = where, set(ids)
             case Compact() as op:
                 self._compact(op)
 
@@ -216,7 +226,7 @@ class _Replay:
         for name in op.gone:
             self._state.entries.pop(name, None)
             self._state.replaced_by[name] = self._edit
-        self._state.views = {name: View(name, where, ids) for name, where, ids in op.views}
+        self._views = {name: (where, set(ids)) for name, where, ids in op.views}
 
     def _each(self, targets: Sequence[Target]) -> list[Entry]:
         """Those of the named entries that are there in that generation."""
@@ -259,10 +269,9 @@ class _Replay:
 
     def _in_views(self, made: tuple[str, ...], of: set[str]) -> None:
         """What an edit made of entries is in the views that all of them were in."""
-        for view in self._state.views.values():
-            if of <= set(view.ids):
-                ids = (*(name for name in view.ids if name not in of), *made)
-                self._state.views[view.name] = replace(view, ids=ids)
+        for _, ids in self._views.values():
+            if of <= ids:
+                ids |= set(made)
 
 
 def cut(parts: Sequence[Part], start: int, stop: int) -> tuple[Part, ...]:
@@ -277,7 +286,8 @@ def cut(parts: Sequence[Part], start: int, stop: int) -> tuple[Part, ...]:
 
 
 def _entry(episode: Recorded) -> Entry:
-    return Entry(episode.id, (Part(episode.id, 0, episode.rows),), episode.attrs, generation=episode.generation)
+    attrs = {**episode.attrs, "rows": episode.rows, "content": episode.content, "edited": False}
+    return Entry(episode.id, (Part(episode.id, 0, episode.rows),), attrs, generation=episode.generation)
 
 
 def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
@@ -328,7 +338,9 @@ def _paint(overlays: Iterable[Overlay], new: Overlay) -> tuple[Overlay, ...]:
 
 def _with_figures(entry: Entry, recorded: Mapping[str, Recorded]) -> Entry:
     """The entry with the attributes that follow from its rows."""
-    attrs = {**entry.attrs, "rows": entry.rows, "content": _content(entry, recorded), "edited": entry.edited}
+    if not entry.edited:
+        return entry
+    attrs = {**entry.attrs, "rows": entry.rows, "content": _content(entry, recorded), "edited": True}
     return replace(entry, attrs=attrs)
 
 
@@ -340,9 +352,3 @@ def _content(entry: Entry, recorded: Mapping[str, Recorded]) -> str:
     lines = [f"{recorded[part.id].content} {part.start} {part.stop}\n" for part in entry.parts]
     lines += [f"{one.field} {one.start} {one.stop} {one.value}\n" for one in entry.overlays]
     return hashlib.sha256(("view 1\n" + "".join(lines)).encode()).hexdigest()
-
-
-def _shown(ids: Iterable[str], state: State) -> tuple[str, ...]:
-    """Those ids that are entries, in the order of the entries."""
-    chosen = set(ids)
-    return tuple(name for name in state.entries if name in chosen)

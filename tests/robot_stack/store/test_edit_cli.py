@@ -128,6 +128,23 @@ def test_who_flew_is_corrected_row_by_row(data: Terminal, path: str) -> None:
     assert "has 1 episode (20 rows), of 3" in data("filter", "where=source.policy == 0.5", "view=mixed")
 
 
+def test_what_is_read_is_what_the_edits_left(data: Terminal, path: str) -> None:
+    data("relabel", "episodes=ep-000002", "source=policy", "start=8", "stop=25")
+    data("trim", "episode=ep-000002", "start=5", "stop=28")
+    data("split", "episode=ep-000002", "at=10")
+    data("trim", "episode=ep-000000", "stop=4")
+    data("merge", "episodes=[ep-000000,ep-000004]")
+    store = Store.open(path)
+    assert [episode.id for episode in store.episodes] == ["ep-000005", "ep-000001", "ep-000003"]
+    merged, rest = store["ep-000005"], store["ep-000003"]
+    np.testing.assert_array_equal(merged["step"], [*range(4), *range(15, 28)])
+    np.testing.assert_array_equal(rest["step"], np.arange(5, 15))
+    np.testing.assert_array_equal(merged["source"], [1] * 4 + [2] * 10 + [1] * 3)
+    np.testing.assert_array_equal(rest.rows(2, 5)["source"], [1, 2, 2])
+    np.testing.assert_array_equal(merged.read("step", 3, 6), [3, 15, 16])
+    assert (merged.attrs["rows"], merged.attrs["edited"]) == (17, True)
+
+
 def test_a_view_is_opened_by_its_name_and_chosen_from(data: Terminal, path: str) -> None:
     said = data("filter", "where=operator in ['ann', 'cy']", "view=anns")
     assert f"{path}@anns has 2 episodes (40 rows), of 3; open it as store={path}@anns" in said

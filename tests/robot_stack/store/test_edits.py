@@ -69,6 +69,7 @@ def test_an_untouched_episode_is_what_was_recorded(bench: Bench) -> None:
 def test_a_deleted_episode_is_gone_and_its_undo_brings_it_back(bench: Bench) -> None:
     bench.do(ask.delete, ["ep-000000", "ep-000002"])
     assert list(bench.state.entries) == ["ep-000001"]
+    assert bench.state.deleted["ep-000002"].attrs["content"] == "content of ep-000002~0"
     assert tuple(bench.state.deleted) == bench.state.gone == ("ep-000000", "ep-000002")
     bench.undo()
     assert len(bench.state.entries) == 3
@@ -387,6 +388,7 @@ def test_a_name_that_the_machine_does_not_know_still_signs(bench: Bench, monkeyp
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30), st.integers(0, 3)), max_size=8))
+@settings(deadline=None)  # each stroke waits for the disk
 def test_overlays_are_the_last_word_on_each_row(strokes: list[tuple[int, int, int]]) -> None:
     row_sources = [-1] * 60
     with TemporaryDirectory() as folder:
