@@ -28,6 +28,7 @@ DATA = {
     "list": "robot_stack.store.cli:list_episodes",
     "check": "robot_stack.store.cli:check",
     "import": "robot_stack.store.formats.cli:run_import",
+    "compact": "robot_stack.store.compact_cli:run",
     "export": "robot_stack.store.formats.cli:run_export",
     "delete": "robot_stack.store.edit_cli:delete",
     "trim": "robot_stack.store.edit_cli:trim",

@@ -35,6 +35,7 @@ TABLE_ROWS = 1 << 16
 BLOCK_BYTES = 32 << 20
 """Memory for one pass over a long field."""
 
+_CHUNKS_A_READ = 64
 _MISSING = 2**64 - 1  # in a shard's index: no chunk here
 
 
@@ -214,17 +215,23 @@ class Array:
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """All rows in order, a block (n, *shape) of bounded size at a time."""
-        row = max(1, int(np.prod(self.shape[1:], dtype=int)) * self.dtype.itemsize)
-        size = max(1, BLOCK_BYTES // row)
+        size = max(1, BLOCK_BYTES // self._row_bytes)
         if self.codec is not None:
             size = -(-size // self.codec.group) * self.codec.group
         return (self.read(start, start + size) for start in range(0, len(self), size))
 
-    def chunks(self) -> Iterator[memoryview]:
-        """The compressed chunks of frames, in order."""
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[memoryview]:
+        """The compressed chunks start..stop of frames, in order."""
         assert self.codec is not None
-        for number in range(-(-len(self) // self._per_file)):
-            yield from self._chunks(number, 0, -(-self._rows_in(number) // self.codec.group))
+        group, per_file = self.codec.group, self._per_file // self.codec.group
+        start, stop, _ = slice(start, stop).indices(-(-len(self) // group))
+        for number in range(start // per_file, -(-stop // per_file)):
+            first = max(start, number * per_file)
+            last = min(stop, (number + 1) * per_file)
+            for some in range(first, last, per_read := max(1, BLOCK_BYTES // (group * self._row_bytes))):
+                yield from self._chunks(
+                    number, some - number * per_file, min(last, some + per_read) - number * per_file
+                )
 
     def digest(self) -> str:
         """What the attribute `sha256` should be, from what is on disk now: of the rows, or of lossy chunks."""
@@ -236,6 +243,11 @@ class Array:
             for rows in self.blocks():
                 sha.update(np.ascontiguousarray(rows))
         return sha.hexdigest()
+
+    @property
+    def _row_bytes(self) -> int:
+        size: int = int(np.prod(self.shape[1:], dtype=int)) * self.dtype.itemsize
+        return max(1, size)
 
     def _rows_in(self, number: int) -> int:
         """Rows in file `number`."""

@@ -17,14 +17,19 @@ from robot_stack.types import StoreError
 
 
 class Episode:
-    """One row a step. Holds no open file: it may be pickled, and used after a fork."""
+    """One row a step. Holds no open file: it may be pickled, and used after a fork.
+
+    parts: recordings and the rows start..stop of them that it is made of.
+    """
 
     def __init__(self, entry: Entry, recordings: Mapping[str, Recording]) -> None:
         self.entry = entry
         self.id = entry.id
         self.attrs: dict[str, Any] = dict(entry.attrs)
-        self._parts = [(recordings[part.id], part.start, part.stop) for part in entry.parts]
-        self.spec: Spec = self._parts[0][0].spec
+        self.parts: list[tuple[Recording, int, int]] = [
+            (recordings[part.id], part.start, part.stop) for part in entry.parts
+        ]
+        self.spec: Spec = self.parts[0][0].spec
 
     def __repr__(self) -> str:
         return f"Episode({self.id!r}, {len(self)} rows, {self.attrs['verdict']})"
@@ -39,7 +44,7 @@ class Episode:
     @property
     def path(self) -> Path:
         """The folder it was recorded to; of one that was put together, that of its first part."""
-        path = self._parts[0][0].path
+        path = self.parts[0][0].path
         if not isinstance(path, Path):
             raise StoreError(f"{path} is not on this machine: copy the store here first")
         return path
@@ -47,19 +52,19 @@ class Episode:
     @property
     def recordings(self) -> list[Recording]:
         """What it is made of."""
-        return list({recording.id: recording for recording, _, _ in self._parts}.values())
+        return list({recording.id: recording for recording, _, _ in self.parts}.values())
 
     @property
     def is_whole(self) -> bool:
         """Whether it is all rows of one recording, as they were recorded."""
-        recording, start, stop = self._parts[0]
-        return len(self._parts) == 1 and (start, stop) == (0, len(recording)) and not self.entry.overlays
+        recording, start, stop = self.parts[0]
+        return len(self.parts) == 1 and (start, stop) == (0, len(recording)) and not self.entry.overlays
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Rows start..stop of a field (stop - start, *shape); frames outside are not decoded."""
         first, last, _ = slice(start, stop).indices(len(self))
-        if len(self._parts) == 1:
-            recording, begin, _ = self._parts[0]
+        if len(self.parts) == 1:
+            recording, begin, _ = self.parts[0]
             rows = recording.read(name, begin + first, begin + max(first, last))
         else:
             rows = self._read_parts(name, first, last)
@@ -85,7 +90,7 @@ class Episode:
         """SHA-256 of a field as it is on disk now; compare with the attribute `sha256` of its array. Of an edited
         episode, of the rows that are seen."""
         if self.is_whole:
-            return self._parts[0][0].array(name).digest()
+            return self.parts[0][0].array(name).digest()
         sha = hashlib.sha256()
         for rows in self.blocks(name):
             sha.update(np.ascontiguousarray(rows))
@@ -103,11 +108,11 @@ class Episode:
         Where rows were cut off at one end, the stream ends there too: with the last row, or after the row before the
         first.
         """
-        return np.concatenate([self._stream(name, *part) for part in self._parts])
+        return np.concatenate([self._stream(name, *part) for part in self.parts])
 
     def _read_parts(self, name: str, first: int, last: int) -> NDArray[Any]:
         pieces, offset = [], 0
-        for recording, begin, end in self._parts:
+        for recording, begin, end in self.parts:
             start, stop = max(first - offset, 0), min(last - offset, end - begin)
             if start < stop:
                 pieces.append(recording.read(name, begin + start, begin + stop))

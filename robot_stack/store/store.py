@@ -40,6 +40,9 @@ CODEC = "jpeg"
 """What pictures are recorded in, unless a store is made with another codec."""
 
 
+COMPUTED = ("rows", "drops", "content", "streams", "edited")
+"""Attributes that follow from the data and the edits."""
+
 _DRAWER = "index.jsonl and edits.jsonl: see FORMAT.md"
 
 
@@ -275,15 +278,19 @@ class Store:
             self.close()
             raise StoreError(f"cannot write to the store {self.path}: {error.strerror}; reading it works") from error
 
-    def copy(self, episode: Episode, into: str, codecs: Mapping[str, str]) -> EpisodeWriter:
-        """A writer for the next generation of what is seen as `into`: for `data compact`."""
+    def copy(self, episode: Episode, codecs: Mapping[str, str]) -> EpisodeWriter:
+        """A writer for what takes the place of an episode, with its attributes and streams: for `data compact`."""
+        catalog = self.catalog
+        attrs = {name: value for name, value in episode.attrs.items() if name not in COMPUTED}
+        recorded = catalog.recordings.get(episode.id)
+        head = Head({**self._defaults(), **attrs}, episode.streams, dict(codecs), salvage=False)
+        return self._write(folder_name(episode.id, recorded.generation + 1 if recorded else 0), head)
+
+    def reindex(self) -> None:
+        """Write the index anew from the episodes."""
         self.claim()
-        attrs = {**self._defaults(), **episode.attrs}
-        for name in ("rows", "drops", "content", "edited", "place", "streams"):
-            attrs.pop(name, None)
-        generation = self.catalog.recordings[into].generation + 1 if into in self.catalog.recordings else 0
-        head = Head(attrs, episode.streams, dict(codecs), salvage=False)
-        return self._write(folder_name(into, generation), head)
+        assert isinstance(self._shelf, LocalShelf)
+        self._shelf.index.rebuild(self._shelf.names())
 
     def _write(self, folder: str, head: Head) -> EpisodeWriter:
         self.claim()
@@ -322,9 +329,8 @@ class Store:
         catalog = self.catalog
         for folder in catalog.superseded:
             disk.remove(self.path / "episodes" / folder)
-        names = self._shelf.names()
-        if self._shelf.index.is_stale(set(names) - catalog.broken.keys()):
-            self._shelf.index.rebuild(names)
+        if self._shelf.index.is_stale(set(self._shelf.names()) - catalog.broken.keys()):
+            self._shelf.index.rebuild(self._shelf.names())
 
     def _places(self, folder: str) -> Destination:
         """Where an episode grows, and where it lives once committed."""
