@@ -80,7 +80,9 @@ NAMES = tuple(_CODECS)
 
 
 def codec(name: str) -> FrameCodec:
-    """The codec of that name, or ConfigError that lists the names."""
+    """The codec of that name, or ConfigError that lists the names. 'av1:2': another program's, a GOP of 2 frames."""
+    if (of := name.partition(":"))[0] in ("av1", "h264") and of[2].isdigit():
+        return video.Video(of[0], int(of[2]), None, None)
     if name not in _CODECS:
         raise ConfigError(f"no image codec {name!r}; there are: {', '.join(NAMES)}")
     return _CODECS[name]()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from robot_stack.spec import Spec
 from robot_stack.store.episode import Episode
 from robot_stack.store.formats.construct import construct
-from robot_stack.store.formats.protocol import Imported, Source, Stream
+from robot_stack.store.formats.protocol import Film, FilmSource, Imported, Source, Stream
 from robot_stack.store.formats.recognise import recognise
 from robot_stack.store.store import Store
 from robot_stack.store.writer import EpisodeWriter
@@ -92,9 +92,10 @@ class _NotFiniteError(StoreError):
 def _import_episode(source: Source, number: int, store: Store, nan: str) -> _Came:
     came = _Came()
     attrs = {key: value for key, value in source.attrs(number).items() if key not in _COMPUTED}
+    films = source.films(number) if isinstance(source, FilmSource) else {}
     blocks = _in_order(source.rows(number))
     try:
-        return _write(source, number, store, attrs, _finite(blocks, nan), came)
+        return _write(source, number, store, attrs, _finite(blocks, nan), came, films)
     except _TimeRunsBackwardsError as error:
         rate = source.station["rate"]
         came = _Came(repairs=[f"{error}: its times are made up, step / {rate:g} Hz"])
@@ -103,7 +104,7 @@ def _import_episode(source: Source, number: int, store: Store, nan: str) -> _Cam
     except _NotFiniteError as error:
         return _skipped(source, number, error, nan)
     try:
-        return _write(source, number, store, attrs, _finite(blocks, nan), came)
+        return _write(source, number, store, attrs, _finite(blocks, nan), came, films)
     except _NotFiniteError as error:
         return _skipped(source, number, error, nan)
 
@@ -118,19 +119,27 @@ def _skipped(source: Source, number: int, error: _NotFiniteError, nan: str) -> _
 
 
 def _write(
-    source: Source, number: int, store: Store, attrs: dict[str, Any], blocks: Iterator[Block], came: _Came
+    source: Source,
+    number: int,
+    store: Store,
+    attrs: dict[str, Any],
+    blocks: Iterator[Block],
+    came: _Came,
+    films: Mapping[str, Film],
 ) -> _Came:
     """Write one episode, read it back, compare."""
     first = next(blocks, None)
     if first is None:
-        return _Came(repairs=["left out: it has no steps"])
+        why = [sentence for sentence in source.repairs(number) if sentence.startswith("left out")]
+        return _Came(repairs=why or ["left out: it has no steps"])
     streams = source.streams(number)
     columns = {name: stream.columns for name, stream in streams.items()}
     origin = {"source_path": source.name, "source_hash": source.fingerprint, "source_episode": number}
     verdict = attrs.pop("verdict", "unknown")
-    writer = store.writer({**attrs, **origin}, columns, salvage=False)
+    codecs = {name: film.codec for name, film in films.items()}
+    writer = store.writer({**attrs, **origin}, columns, codecs, salvage=False)
     try:
-        digests = _append(writer, store.spec, chain([first], blocks))
+        digests = _append(writer, store.spec, chain([first], blocks), films)
     except StoreError:
         writer.discard()
         raise
@@ -143,14 +152,18 @@ def _write(
     return came
 
 
-def _append(writer: EpisodeWriter, spec: Spec, blocks: Iterable[Block]) -> dict[str, str]:
-    """Append all rows; return the SHA-256 of each field as it came in."""
+def _append(writer: EpisodeWriter, spec: Spec, blocks: Iterable[Block], films: Mapping[str, Film]) -> dict[str, str]:
+    """Append all rows; return the SHA-256 of each field as it came in, of films that of their chunks."""
     hashes = {name: hashlib.sha256() for name in spec.fields}
+    chunks = {name: film.chunks() for name, film in films.items()}
     for block in blocks:
-        for name, sha in hashes.items():
-            sha.update(np.ascontiguousarray(block[name]))
+        for name in hashes.keys() - films.keys():
+            hashes[name].update(np.ascontiguousarray(block[name]))
         for row in block:
-            writer.append(row)
+            given = {name: next(chunks[name]) for name, film in films.items() if writer.rows % film.group == 0}
+            for name, chunk in given.items():
+                hashes[name].update(chunk)
+            writer.append(row, given)
     return {name: sha.hexdigest() for name, sha in hashes.items()}
 
 

@@ -67,7 +67,6 @@ class LeRobot21Export:
         indices = {name: {"dtype": "int64", "shape": [1], "names": None} for name in INDICES}
         indices["timestamp"] = {**indices["timestamp"], "dtype": "float32"}
         self._features = {**self._plan.features(known, store.station.get("names", {})), **indices}
-        self.warnings = self._explain()
         (self._place / _PIECES).mkdir(parents=True, exist_ok=True)
         (self._place / "meta").mkdir(exist_ok=True)
         self._writer = PieceWriter(self._root, self._plan, self._features, self._rate)
@@ -136,14 +135,17 @@ class LeRobot21Export:
     def _read_back(self) -> LeRobotSource:
         return LeRobotSource(str(self._place))
 
-    def _explain(self) -> list[str]:
+    @property
+    def warnings(self) -> list[str]:
+        """What LeRobot lacks or loses of this store."""
         said = []
         for feature in (STATE, ACTION):
             if feature not in self._features:
                 said.append(f"no field is {feature}: LeRobot's policies need one; name them with {feature[-6:]}=[...]")
-        if videos := [column.field.name for column in self._plan.videos]:
+        encoded = {feature for piece in self._pieces for feature in piece.encoded}
+        if names := [column.field.name for column in self._plan.videos if column.feature in encoded]:
             said.append(
-                f"{', '.join(videos)}: encoded with LeRobot's defaults, which lose detail; pictures=image keeps it"
+                f"{', '.join(names)}: encoded with LeRobot's defaults, which lose detail; pictures=image keeps it"
             )
         if self._rate != int(self._rate):
             said.append(f"LeRobot expects a whole fps, the store has {self._rate:g} Hz; lerobot 0.6 reads it")
@@ -151,7 +153,9 @@ class LeRobot21Export:
 
     def _describe_videos(self) -> None:
         for column in self._plan.videos:
-            info = lerobot_film.describe(video_file(self._root, 0, column.feature), self._rate, encoded=True)
+            info = lerobot_film.describe(
+                video_file(self._root, 0, column.feature), self._rate, encoded=column.feature in self._pieces[0].encoded
+            )
             self._features[column.feature]["info"] = info
 
     def _finish(self) -> None:

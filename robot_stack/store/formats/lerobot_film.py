@@ -26,12 +26,13 @@ class Film:
         self._stream = cast(av.VideoStream, self._container.add_stream(CODEC, _fraction(rate), options=OPTIONS))
         self._stream.pix_fmt, self._stream.height, self._stream.width = PIXELS, height, width
 
-    def add(self, picture: NDArray[np.uint8]) -> None:
-        """Encode the next picture, RGB (height, width, 3)."""
+    def extend(self, pictures: NDArray[np.uint8]) -> None:
+        """Encode the next pictures, RGB (n, height, width, 3)."""
         import av
 
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
-        self._container.mux(self._stream.encode(frame))
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+            self._container.mux(self._stream.encode(frame))
 
     def __enter__(self) -> Self:
         return self

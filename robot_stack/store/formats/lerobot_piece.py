@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_stack.store.codecs import mp4
+from robot_stack.store.codecs.video import packets
 from robot_stack.store.episode import Episode
 from robot_stack.store.formats import lerobot_stats, lerobot_table
 from robot_stack.store.formats.lerobot_features import flat_shape
@@ -22,14 +24,33 @@ _BLOCK_BYTES = 16 << 20
 _MOST_ROWS = 8192
 
 
+class Recorded(NamedTuple):
+    """A field of an episode that is video in the store already. name: av1 or h264."""
+
+    name: str
+    chunks: Iterator[memoryview]
+
+
+def recorded_video(episode: Episode, name: str) -> Recorded | None:
+    """The video that a field is stored as, if it is one and shows just this episode: its packets are copied."""
+    array = episode.recordings[0].array(name)
+    if array.codec is None or array.codec.name not in ("av1", "h264") or not episode.is_whole:
+        return None
+    return Recorded(array.codec.name, array.chunks())
+
+
 @dataclass(frozen=True)
 class Piece:
-    """What the index says of one episode. stats: feature -> statistic -> its value as lists."""
+    """What the index says of one episode.
+
+    encoded: features whose pictures had to be encoded. stats: feature -> statistic -> its value as lists.
+    """
 
     length: int
     task: str
     task_index: int
     first: int
+    encoded: list[str]
     stats: dict[str, dict[str, Any]]
 
     def save(self, path: Path) -> None:
@@ -75,7 +96,10 @@ class PieceWriter:
             for column in self._plan.videos:
                 target = video_file(self._root, number, column.feature)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                films[column.feature] = stack.enter_context(Film(target, self._rate, *column.field.shape[:2]))
+                if video := recorded_video(episode, column.field.name):
+                    mp4.write(target, video.name, map(packets, video.chunks), self._rate)
+                else:
+                    films[column.feature] = stack.enter_context(Film(target, self._rate, *column.field.shape[:2]))
             for start, rows in self._blocks(episode):
                 columns = self._numbers(number, start, rows, task[0], first)
                 for name, numbers in columns.items():
@@ -84,12 +108,12 @@ class PieceWriter:
                 for column in self._plan.images:
                     arrays[column.feature] = lerobot_table.picture(rows[column.field.name], column.field.name)
                 for column in self._plan.videos:
-                    for picture in rows[column.field.name]:
-                        films[column.feature].add(picture)
+                    if film := films.get(column.feature):
+                        film.extend(rows[column.field.name])
                 for column in (*self._plan.videos, *self._plan.images):
                     seen.pictures(column.feature, rows[column.field.name], start)
                 table.write_table(pa.table([arrays[name] for name in self._schema.names], self._schema))
-        return Piece(len(episode), task[1], task[0], first, seen.result())
+        return Piece(len(episode), task[1], task[0], first, list(films), seen.result())
 
     def _blocks(self, episode: Episode) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
         """Number of the first row, and rows of every field: name -> (n, *shape)."""

@@ -14,9 +14,10 @@ from robot_stack.spec import Field, Spec
 from robot_stack.store.formats import lerobot_depth, lerobot_hub, lerobot_rows, lerobot_video
 from robot_stack.store.formats.lerobot_features import Column, Kind, field_name, is_depth_map
 from robot_stack.store.formats.lerobot_layout import INDICES, Layout, Listed
+from robot_stack.store.formats.lerobot_packets import NotCopiedError, copy_in
 from robot_stack.store.formats.lerobot_rows import BLOCK_ROWS, Span
 from robot_stack.store.formats.lerobot_video import ShiftedError
-from robot_stack.store.formats.protocol import Stream
+from robot_stack.store.formats.protocol import Film, Stream
 from robot_stack.store.formats.sidecar import NAME, Sidecar
 from robot_stack.types import StoreError
 
@@ -45,6 +46,8 @@ class LeRobotSource:
             raise StoreError(f"{self.root} has no rows that can be read: {self._why(list(damaged.values()))}")
         self._numbers = sorted({*self.layout.episodes, *self._spans})
         self._notes: dict[int, list[str]] = {}
+        self._decoded: dict[int, list[str]] = {}
+        self._copied: dict[int, dict[str, Film]] = {}
         self.columns = self._find_columns()
         self.spec = self._spec()
         self.station = self._station()
@@ -87,6 +90,22 @@ class LeRobotSource:
         """What was repaired in an episode, or why it is left out."""
         return self._notes.get(number, [])
 
+    def films(self, number: int) -> dict[str, Film]:
+        """Videos whose packets are stored as they are; the others are decoded, and `repairs` says why."""
+        self._copied[number] = films = {}
+        self._decoded[number] = reasons = []
+        for column in self._videos:
+            clip = self.layout.clip(column.feature, self._numbers[number])
+            try:
+                if clip is not None and not column.is_depth:
+                    times = self._place(number)[column.feature].times
+                    films[column.field.name] = copy_in(clip, times, self.layout.fps, column.field.shape)
+            except NotCopiedError as error:
+                reasons.append(f"{column.field.name} was decoded and compressed again: {error}")
+            except ShiftedError:
+                return {}  # `rows` says so
+        return films
+
     def rows(self, number: int) -> Iterator[NDArray[np.void]]:
         """Rows of an episode, some pictures' worth at a time; none when it is damaged."""
         self._notes[number] = notes = []
@@ -100,8 +119,14 @@ class LeRobotSource:
             notes.append(f"left out: {error}. Its pictures must be mended or recorded again")
             return
         notes += [note for clip in placed.values() for note in clip.notes] + self._findings(number)
+        notes += self._decoded.get(number, [])
         times, _ = self._times(number)
-        films = {column.feature: self._film(column, number, placed[column.feature].times) for column in self._videos}
+        copied = self._copied.get(number, {})
+        films = {
+            column.feature: self._film(column, number, placed[column.feature].times)
+            for column in self._videos
+            if column.field.name not in copied
+        }
         at = 0
         for batch in self._batches(spans):
             yield self._block(number, batch, times[at : at + batch.num_rows], films)
@@ -114,9 +139,11 @@ class LeRobotSource:
         rows["time"] = times
         for column in self.columns:
             name = column.field.name
-            if column.kind is Kind.VIDEO:
+            if column.feature in films:
                 for row in rows[name]:
                     row[...] = next(films[column.feature])
+            elif column.kind is Kind.VIDEO:
+                continue
             elif column.kind is Kind.IMAGE:
                 for row, value in zip(rows[name], batch.column(column.feature), strict=True):
                     row[...] = self._picture(value.as_py(), column)

@@ -64,10 +64,10 @@ def pictures(clip: Clip, times: NDArray[np.float64], fps: float, pixels: str = "
     shown: NDArray[Any] | None = None
     at = -np.inf
     near = 0.25 / fps
-    with _open(clip) as container:
+    with opened(clip) as container:
         stream = container.streams.video[0]
         try:
-            _seek(container, stream, times[0], fps)
+            seek(container, stream, times[0], fps)
             frames = iter(container.decode(stream))
             for time in times:
                 frame = None
@@ -84,7 +84,7 @@ def pictures(clip: Clip, times: NDArray[np.float64], fps: float, pixels: str = "
 
 def size(clip: Clip) -> tuple[int, int]:
     """Height and width of the pictures [px]."""
-    with _open(clip) as container:
+    with opened(clip) as container:
         stream = container.streams.video[0]
         return int(stream.height), int(stream.width)
 
@@ -94,10 +94,10 @@ def _times(clip: Clip, stop: float, fps: float) -> NDArray[np.float64]:
     import av
 
     times = []
-    with _open(clip) as container:
+    with opened(clip) as container:
         stream = container.streams.video[0]
         try:
-            _seek(container, stream, clip.start, fps)
+            seek(container, stream, clip.start, fps)
             for packet in container.demux(stream):
                 if packet.pts is not None:
                     times.append(float(packet.pts * stream.time_base))
@@ -108,13 +108,14 @@ def _times(clip: Clip, stop: float, fps: float) -> NDArray[np.float64]:
     return np.sort(np.array(times, np.float64))
 
 
-def _seek(container: Any, stream: Any, time: float, fps: float) -> None:
+def seek(container: Any, stream: Any, time: float, fps: float) -> None:
     """Go to the key frame at or before a time [s]."""
     before = max(0.0, time - _SEEK_MARGIN / fps)
     container.seek(int(Fraction(before) / stream.time_base), stream=stream, backward=True)
 
 
-def _open(clip: Clip) -> Any:
+def opened(clip: Clip) -> Any:
+    """The video file of a clip; ShiftedError when it is missing or damaged."""
     import av
 
     try:

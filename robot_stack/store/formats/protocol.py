@@ -1,8 +1,8 @@
 """What a format has to offer so that the one importer and the one exporter can drive it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,14 @@ class Stream(NamedTuple):
 
     columns: list[str]
     values: NDArray[np.float64]
+
+
+class Film(NamedTuple):
+    """Pictures of an episode that come compressed. codec: its name; group: rows that a chunk holds."""
+
+    codec: str
+    group: int
+    chunks: Callable[[], Iterator[bytes]]
 
 
 class Source(Protocol):
@@ -56,6 +64,15 @@ class Source(Protocol):
 
     def streams(self, number: int) -> dict[str, Stream]:
         """Raw streams beside the rows; {} where there are none."""
+        ...
+
+
+@runtime_checkable
+class FilmSource(Source, Protocol):
+    """A source of videos whose packets are stored as they are."""
+
+    def films(self, number: int) -> dict[str, Film]:
+        """Fields of an episode that come compressed; from then on its `rows` leave them empty."""
         ...
 
 

@@ -11,6 +11,7 @@ import pytest
 from robot_stack.spec import Field, Spec
 from robot_stack.station import Station
 from robot_stack.store import Store
+from robot_stack.store.codecs.video import Video
 from robot_stack.store.formats import export, import_source, open_source
 from tests.robot_stack.store.formats import lerobot_recording as lerobot
 
@@ -101,6 +102,20 @@ def test_pictures_come_in_as_lerobot_shows_them(brought: Store, recorded: Path) 
         assert psnr(theirs[number]["observation.images.front"], ours[number]) > 45
     steps = [(episode, step) for episode, length in enumerate(lerobot.LENGTHS) for step in range(length)]
     assert min(psnr(lerobot.picture(*at), shown) for at, shown in zip(steps, ours, strict=True)) > 28
+
+
+def test_videos_come_in_and_go_out_without_being_encoded_again(brought: Store, recorded: Path, tmp_path: Path) -> None:
+    stored = [episode.recordings[0].array("image.front").codec for episode in brought.episodes]
+    assert stored == [Video("av1", 2, None, None)] * 3
+    export(brought, tmp_path / "out", "lerobot")
+    before, after = lerobot.Opened(recorded), lerobot.Opened(tmp_path / "out")
+    for number in range(len(before)):
+        for name in ("observation.images.front", "observation.images.wrist", "observation.state", "next.reward"):
+            assert np.array_equal(before[number][name], after[number][name]), (number, name)
+    import_source(open_source(tmp_path / "out"), tmp_path / "back")
+    back = Store.open(tmp_path / "back")
+    for field in brought.spec:
+        assert together(back, field.name).tobytes() == together(brought, field.name).tobytes(), field.name
 
 
 def test_lerobot_opens_an_export_with_the_same_numbers(store: Store, exported: Path) -> None:
