@@ -23,7 +23,7 @@ def delete(cfg: Mapping[str, Any]) -> int:
         ids = _chosen(store, cfg)
         rows = sum(len(store[episode]) for episode in ids)
         edit = store.delete(ids)
-        _say(store, f"deleted {_size(len(ids), rows)}; {_size(len(store), _rows(store))} are left", edit)
+        _say(store, f"deleted {_size(len(ids), rows)}; {store.name} has {_size(len(store), _rows(store))} left", edit)
     return 0
 
 
@@ -93,7 +93,7 @@ def undo(cfg: Mapping[str, Any]) -> int:
     number = None if cfg["edit"] is None else _whole(cfg, "edit")
     with Store.open(cfg["store"]) as store:
         edit = store.undo(number)
-        _print(f"undone: {edit}; there are {_size(len(store), _rows(store))} again")
+        _print(f"undone: {edit}; {store.name} has {_size(len(store), _rows(store))}")
     return 0
 
 
