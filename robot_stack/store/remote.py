@@ -148,13 +148,9 @@ class RemoteShelf:
 @cache
 def _objects(root: str, process: int) -> Any:
     """The object store at a root; its connections must not be shared with a forked process, hence `process`."""
-    try:
-        import obstore
-        from obstore.store import from_url
-    except ImportError as error:
-        raise ConfigError(
-            f"{root} needs obstore, which is not installed: uv pip install 'robot-stack[remote]'"
-        ) from error
+    import obstore  # only for who reads from afar
+    from obstore.store import from_url
+
     try:
         return from_url(root)
     except (obstore.exceptions.BaseError, ValueError) as error:
