@@ -94,7 +94,7 @@ class LeRobotSource:
         """Videos whose packets are stored as they are; the others are decoded, and `repairs` says why."""
         self._copied[number] = films = {}
         self._decoded[number] = reasons = []
-        for column in self._videos:
+        for column in self._videos if self._spans.get(self._numbers[number]) else ():
             clip = self.layout.clip(column.feature, self._numbers[number])
             try:
                 if clip is not None and not column.is_depth:
@@ -111,7 +111,8 @@ class LeRobotSource:
         self._notes[number] = notes = []
         spans = self._spans.get(self._numbers[number], [])
         if not spans:
-            notes.append("left out: `meta` lists it, and no readable file has rows of it")
+            if self._listed(self._numbers[number]).length:
+                notes.append("left out: `meta` lists it, and no readable file has rows of it")
             return
         try:
             placed = self._place(number)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from robot_stack.store.formats.lerobot_layout import Clip
 from robot_stack.types import StoreError
 
+_CUT_OFF = "its recording was killed, or it was not copied whole"
 _SEEK_MARGIN = 2
 """Periods before a clip's start at which reading begins: start times are sums of durations in floats."""
 
@@ -123,10 +124,8 @@ def opened(clip: Clip) -> Any:
     except FileNotFoundError as error:
         raise ShiftedError(f"{clip.path} is missing: not copied or not downloaded whole") from error
     except (av.error.FFmpegError, OSError) as error:
-        raise ShiftedError(
-            f"{clip.path} cannot be opened ({error!r}): its recording was killed, or not copied whole"
-        ) from error
+        raise ShiftedError(f"{clip.path} cannot be read ({error!r}): {_CUT_OFF}") from error
     if not container.streams.video:
         container.close()
-        raise ShiftedError(f"{clip.path} has no video in it")
+        raise ShiftedError(f"{clip.path} has no whole video in it: {_CUT_OFF}")
     return container
