@@ -38,6 +38,7 @@ plt.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
+        "axes.axisbelow": True,
         "grid.color": GRID,
         "xtick.color": MUTED,
         "ytick.color": MUTED,

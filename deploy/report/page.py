@@ -36,7 +36,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _cell(cell: object) -> str:
     if isinstance(cell, Path) or str(cell).startswith("robot-stack "):
         return f"<td><code>{escape(str(cell))}</code></td>"
-    return f"<td>{escape(str(cell))}</td>"
+    return f"<td>{_with_code(str(cell))}</td>"
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """The part of a store's report on the quality of its demonstrations."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,21 @@ def quality_sections(quality: Quality) -> list[str]:
         for k in range(0, len(titles), DRAWN)
     ]
     parts = [paragraph("Each picture counts episodes; the line is the median.") if pictures else "", *pictures]
-    groups = [*quality.operators[:OPERATORS], *([quality.store] if quality.store else [])]
+    groups = _shown(quality)
     if groups:
         parts += [_groups(groups)]
     if quality.notes:
         parts += [bullets(quality.notes)]
     found = [section("How well it was demonstrated", *parts)] if any(parts) else []
     return found + _suspicious(quality.episodes)
+
+
+def _shown(quality: Quality) -> list[GroupQuality]:
+    """Operators, then all together where there are several."""
+    operators = quality.operators[:OPERATORS]
+    if quality.store is None or len(quality.operators) < 2:
+        return operators
+    return [*operators, replace(quality.store, name="all")]
 
 
 def _groups(groups: Sequence[GroupQuality]) -> str:
@@ -92,10 +101,10 @@ def _values(episodes: Sequence[EpisodeQuality], name: str) -> Array:
     return np.array([np.nan if getattr(e, name) is None else getattr(e, name) for e in episodes], float)
 
 
-def _middle(figures: Mapping[Any, float]) -> float | None:
+def _middle(figures: Mapping[Any, float | None]) -> float | None:
     """Of figures by a parameter: the one of the middle parameter."""
     return figures[sorted(figures)[len(figures) // 2]] if figures else None
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.2f}"
+    return "–" if value is None or value != value else f"{value:.3g}"

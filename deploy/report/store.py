@@ -30,6 +30,18 @@ TIMELINES = 24
 COVERED = 1000
 """Episodes whose starts are compared with each other: every pair of them is."""
 
+METHODS = (
+    "Take-over: the operator in a deployed episode; before it: the policy's last 0.75 s (Sirius, RSS 2023).",
+    "Coverage: mean distance of the starts to their nearest neighbour, over that of random starts (Clark, Evans 1954).",
+    "Jerk: log dimensionless (Balasubramanian 2012), nearer to 0 is smoother. Idle: rows slower than 2 % of the "
+    "episode's 95th percentile of speed.",
+    "Action variance: how unlike the actions of others in like states, 0 alike, 1 as unlike as in any state. State "
+    "similarity: share of the store's rows nearby (Data Quality in Imitation Learning, NeurIPS 2023).",
+    "TQ: share of successes. SACo: share of the cells that all visit together (Dataset Perspective, CoLLAs 2022). "
+    "Ways: entropy of going left, right or straight, 0 is one way (D3IL, ICLR 2024).",
+    "Quality is advice: nothing was dropped because of it, and no figure here was fitted to a policy's success.",
+)
+
 
 @dataclass(frozen=True)
 class Material:
@@ -59,14 +71,14 @@ def collect(store: Store) -> Material:
     """Read the store: checks of all episodes, and figures of their quality."""
     episodes = store.episodes
     if not episodes:
-        raise StoreError(f"{store.path} has no episodes to report on; `robot-stack collect` records some")
+        raise StoreError(f"{store.name} has no episodes to report on; `robot-stack collect` records some")
     with bar("looking at episodes", len(episodes)) as progress:
         glances = survey(episodes, progress.update)
     broken = {glance.id for glance in glances if any(finding.severity == "error" for finding in glance.findings)}
     whole = [episode for episode in episodes if episode.id not in broken]
     with bar("measuring quality", len(whole)) as progress:
         quality = measure(whole, progress.update)
-    return Material(store, episodes, describe(store), glances, quality, coverage(_spread(whole, COVERED)))
+    return Material(store, episodes, describe(store, whole), glances, quality, coverage(_spread(whole, COVERED)))
 
 
 def write(material: Material, destination: Path) -> None:
@@ -84,7 +96,7 @@ def write(material: Material, destination: Path) -> None:
         _method(material),
     ]
     partial = destination.with_name(f".{destination.name}.{os.getpid()}")
-    partial.write_text(page(f"Episodes in {Path(str(material.store.path)).name}", sections))
+    partial.write_text(page(f"Episodes in {Path(material.store.name).name}", sections))
     partial.replace(destination)
 
 
@@ -134,19 +146,7 @@ def _contents(material: Material) -> str:
 
 
 def _who(material: Material) -> str:
-    parts = []
-    sources = {name: share for name, share in material.info.sources.items() if share}
-    if sources:
-        parts.append(store_figures.shares({"all rows": sources}, store_figures.SOURCE_COLOURS))
-    operators: dict[str, Counter[str]] = {}
-    for glance in material.glances:
-        name = glance.attrs.get("operator") or "not named"
-        operators.setdefault(name, Counter())[glance.attrs["verdict"]] += 1
-    rows = {f"{name} ({counts.total():,})": store_figures.fractions(counts) for name, counts in operators.items()}
-    parts += [
-        paragraph("Verdicts by operator (episodes):"),
-        store_figures.shares(rows, store_figures.VERDICT_COLOURS),
-    ]
+    parts = [_sources(material.info), _verdicts(material.glances)]
     deployed = [g for g in material.glances if (g.labels == Label.ROBOT).any()]
     if deployed:
         shown = _spread(deployed, TIMELINES)
@@ -157,6 +157,26 @@ def _who(material: Material) -> str:
             figures.timelines({glance.id: glance.labels for glance in shown}, rate),
         ]
     return section("Who flew", *parts)
+
+
+def _sources(info: Info) -> str:
+    if len(info.sources) < 2:
+        return "".join(paragraph(f"All rows are of one source: {name}.") for name in info.sources)
+    bars = store_figures.shares({"all rows": info.sources}, store_figures.SOURCE_COLOURS)
+    return paragraph("Rows, by who flew them:") + bars
+
+
+def _verdicts(glances: Sequence[Glance]) -> str:
+    operators: dict[str, Counter[str]] = {}
+    for glance in glances:
+        name = glance.attrs.get("operator") or "not named"
+        operators.setdefault(name, Counter())[glance.attrs["verdict"]] += 1
+    if len(operators) == 1 and len(next(iter(operators.values()))) == 1:
+        name, counts = next(iter(operators.items()))
+        return paragraph(f"All {counts.total():,} episodes: operator {name}, verdict {next(iter(counts))}.")
+    rows = {f"{name} ({counts.total():,})": store_figures.fractions(counts) for name, counts in operators.items()}
+    bars = store_figures.shares(rows, store_figures.VERDICT_COLOURS)
+    return paragraph("Episodes, by operator and verdict:") + bars
 
 
 def _times(material: Material) -> str:
@@ -200,16 +220,16 @@ def _space(material: Material) -> str:
     if name is not None and starts:
         unit = material.store.spec[name].unit.partition(",")[0]
         pictures.append(store_figures.starts({key: np.array(rows) for key, rows in starts.items()}, unit))
-        words = f"Left: {_thing(name)} in the first row. " + _covered(material.coverage, unit)
+        words = f"{_thing(name)} in the first row (dots). " + _covered(material.coverage, unit)
     if paths:
         unit = next(glance.unit for glance in material.glances if glance.unit)
         pictures.append(store_figures.paths(paths, unit))
-        words += "Right: ways of the tool, over each other; the dot is where each ended."
+        words += "Lines: the ways that were taken, over each other; each ends in a dot."
     return section("Where it began, and where it went", paragraph(words), _pair(*pictures)) if pictures else ""
 
 
 def _thing(name: str) -> str:
-    return f"where the {name.removeprefix('objects.')} stood" if name != "pose" else "where the tool was"
+    return f"Where the {name.removeprefix('objects.')} stood" if name != "pose" else "Where the tool was"
 
 
 def _covered(found: Coverage | None, unit: str) -> str:
@@ -227,7 +247,7 @@ def _findings(material: Material) -> str:
     if not rows:
         return section("What is wrong", paragraph("Nothing wrong was found in any episode."))
     header = ("severity", "what was found", "times", "episodes", "what to do")
-    return section("What is wrong", table(header, rows))
+    return section("What is wrong", f'<div class="findings">{table(header, rows)}</div>')
 
 
 def _method(material: Material) -> str:
@@ -235,12 +255,8 @@ def _method(material: Material) -> str:
     written = ", ".join(name for name, _ in software.most_common())
     words = [
         "Every row of every episode that is not deleted was read, with its edits applied; hashes were compared.",
-        f"Recorded by {written}. The same numbers are in `robot-stack data info`, `data check` and `data quality`.",
-        "Take-over: the operator in a deployed episode; before it: the policy's last 0.75 s (Sirius, RSS 2023).",
-        "Coverage: mean distance of the starts to their nearest neighbour, over that of random starts.",
-        "Jerk is log dimensionless jerk (Balasubramanian 2012): nearer to 0 is smoother. Idle: slower than 2 % of the "
-        "episode's 95th percentile of speed.",
-        "Quality is advice: nothing was dropped because of it, and no figure here was fitted to a policy's success.",
+        f"Recorded by {written}. The same numbers: `robot-stack data info`, `data check`, `data quality`.",
+        *METHODS,
     ]
     return section("How it was computed", bullets(words))
 

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,23 @@ class StreamInfo:
 
 
 @dataclass(frozen=True)
+class RawInfo:
+    """One raw stream over all episodes: messages, rate by the median [Hz], messages lost and repeated, times that run
+    backwards, longest time between two messages [s]."""
+
+    name: str
+    count: int
+    rate: float
+    drops: int
+    repeats: int
+    backwards: int
+    longest_gap: float
+
+
+@dataclass(frozen=True)
 class Info:
-    """Figures of a whole store. sources: share of rows by who flew. skew: between the streams of a row [s]."""
+    """Figures of a whole store. sources: share of rows by who flew. skew: between the streams of a row [s]. raw: the
+    streams beside the rows. bytes, files: of the whole folder; 0 for a store that is elsewhere."""
 
     episodes: int
     rows: int
@@ -42,20 +58,21 @@ class Info:
     tasks: Counter[str]
     sources: dict[str, float]
     streams: list[StreamInfo]
+    raw: list[RawInfo]
     skew_median: float
     skew_p99: float
     bytes: int
     files: int
 
 
-def describe(store: Store) -> Info:
-    """Go through all episodes' times and sources, and the folder's files."""
-    episodes = store.episodes
+def describe(store: Store, chosen: list[Episode] | None = None) -> Info:
+    """Go through the times and sources of all (or the chosen) episodes, and the folder's files."""
+    episodes = store.episodes if chosen is None else chosen
     attrs = [episode.attrs for episode in episodes]
     times = [episode["time"] for episode in episodes]
     captured = {name: store.load([field], episodes)[field] for name, field in streams(store.spec).items()}
     apart = np.concatenate([[np.nan], *(skew(list(rows)) for rows in zip(*captured.values(), strict=True))])
-    sizes = [path.stat().st_size for path in _files(store.path)]
+    sizes = [path.stat().st_size for path in _files(store.path)] if isinstance(store.folder, Path) else []
     return Info(
         episodes=len(episodes),
         rows=sum(map(len, episodes)),
@@ -69,6 +86,7 @@ def describe(store: Store) -> Info:
         tasks=Counter(a["task"] for a in attrs),
         sources=_shares(episodes),
         streams=[_stream(name, times, values) for name, values in captured.items()] if episodes else [],
+        raw=_raw(attrs),
         skew_median=_percentile(apart, 50),
         skew_p99=_percentile(apart, 99),
         bytes=sum(sizes),
@@ -86,6 +104,26 @@ def _stream(name: str, times: list[Array], captured: list[Array]) -> StreamInfo:
         repeats=sum(int(repeats(values).sum()) for values in captured),
         longest_gap=max((b - a for values in captured for a, b in pairwise(np.unique(values).tolist())), default=0.0),
     )
+
+
+def _raw(attrs: list[dict[str, Any]]) -> list[RawInfo]:
+    """The raw streams, by their figures in the episodes' attributes."""
+    figures: dict[str, list[dict[str, Any]]] = {}
+    for episode in attrs:
+        for name, stream in episode.get("streams", {}).items():
+            figures.setdefault(name, []).append(stream)
+    return [
+        RawInfo(
+            name=name,
+            count=sum(stream["count"] for stream in found),
+            rate=_percentile(np.array([stream["rate"] for stream in found]), 50),
+            drops=sum(stream.get("drops", 0) for stream in found),
+            repeats=sum(stream["repeats"] for stream in found),
+            backwards=sum(stream["backwards"] for stream in found),
+            longest_gap=max(stream["longest_gap"] for stream in found),
+        )
+        for name, found in figures.items()
+    ]
 
 
 def _shares(episodes: list[Episode]) -> dict[str, float]:

@@ -102,7 +102,7 @@ export class Curves {
       context.fillStyle = colour("line");
       context.fillRect(LEFT, Math.round(y(value)), width - LEFT, 1);
       context.fillStyle = colour("muted");
-      context.fillText(value.toFixed(digits), LEFT - 5, y(value));
+      context.fillText((Math.round(value * 10 ** digits) / 10 ** digits + 0).toFixed(digits), LEFT - 5, y(value));
     }
   }
 
@@ -145,7 +145,7 @@ function extent(values) {
   let low = Infinity, high = -Infinity;
   for (const value of values) if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); }
   if (low > high) return [0, 1];
-  const margin = Math.max((high - low) * 0.06, Math.abs(low) * 1e-4, 1e-6);
+  const margin = high > low ? (high - low) * 0.06 : Math.max(Math.abs(low) * 0.05, 0.01);
   return [low - margin, high + margin];
 }
 

@@ -20,7 +20,7 @@ export class Facts {
     for (const button of document.querySelectorAll("[data-verdict]")) button.classList.toggle("on", button.dataset.verdict === attrs.verdict);
     for (const input of document.querySelectorAll("[data-label]")) input.value = attrs[input.dataset.label] ?? "";
     const names = [...ORDER, ...Object.keys(attrs).filter((name) => !ORDER.includes(name) && !ELSEWHERE.includes(name))];
-    $("attrs").replaceChildren(...names.filter((name) => ![undefined, null, ""].includes(attrs[name])).flatMap((name) => fact(name, attrs[name])));
+    $("attrs").replaceChildren(...names.filter((name) => !isEmpty(attrs[name])).flatMap((name) => fact(name, attrs[name])));
     $("streamPanel").hidden = Object.keys(streams).length === 0;
     $("streams").replaceChildren(...Object.entries(streams).map(([name, columns]) => {
       const line = element("li", "", element("span", "", name), element("span", "muted", `${columns.length} columns`));
@@ -63,6 +63,8 @@ export class Facts {
       element("li", age * this.shown.rate > OLD ? "old" : "", element("span", "", name), element("span", "", `${(age * 1000).toFixed(1)} ms`))));
   }
 }
+
+const isEmpty = (value) => value === undefined || value === null || value === "" || (typeof value === "object" && !Object.keys(value).length);
 
 function fact(name, value) {
   const long = name === "content" || name === "source_hash";
