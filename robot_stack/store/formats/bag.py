@@ -74,4 +74,4 @@ class BagFile(Protocol):
 
 def need_rosbags() -> ConfigError:
     """What to say when the library is missing."""
-    return ConfigError("reading MCAP and rosbag2 needs the library rosbags: pip install 'robot-stack[ros]'")
+    return ConfigError("reading MCAP and rosbag2 needs the library rosbags: pip install 'rosbags>=0.11'")

@@ -13,15 +13,16 @@ RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 DEPTH_16, DEPTH_32 = ("16UC1", "mono16"), "32FC1"
 ROUNDED = "distances in 32 bit [m] are rounded to 1 mm; what is no distance is 0"
 
-_CHANNELS = {  # encoding -> which channels are red, green and blue, of how many
-    "rgb8": ((0, 1, 2), 3),
-    "bgr8": ((2, 1, 0), 3),
-    "8UC3": ((2, 1, 0), 3),
-    "rgba8": ((0, 1, 2), 4),
-    "bgra8": ((2, 1, 0), 4),
-    "8UC4": ((2, 1, 0), 4),
-    "mono8": ((0, 0, 0), 1),
-    "8UC1": ((0, 0, 0), 1),
+_RGB, _BGR, _GREY = slice(0, 3), slice(2, None, -1), [0, 0, 0]
+_CHANNELS: dict[str, tuple[Any, int]] = {  # encoding -> which channels are red, green and blue, of how many
+    "rgb8": (_RGB, 3),
+    "bgr8": (_BGR, 3),
+    "8UC3": (_BGR, 3),
+    "rgba8": (_RGB, 4),
+    "bgra8": (_BGR, 4),
+    "8UC4": (_BGR, 4),
+    "mono8": (_GREY, 1),
+    "8UC1": (_GREY, 1),
 }
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -50,7 +51,7 @@ def _colour(message: Any) -> NDArray[np.uint8]:
         also = " (distances: name the field depth.…)" if is_depth(message) else ""
         raise StoreError(f"encoding {message.encoding!r}{also}; can be read: {', '.join(_CHANNELS)}")
     order, channels = _CHANNELS[message.encoding]
-    return np.ascontiguousarray(_pixels(message, channels).reshape(message.height, -1, channels)[..., list(order)])
+    return np.ascontiguousarray(_pixels(message, channels).reshape(message.height, -1, channels)[..., order])
 
 
 def _depth(message: Any) -> NDArray[np.uint16]:

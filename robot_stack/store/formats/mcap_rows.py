@@ -174,6 +174,7 @@ class _Pictures:
     def __init__(self, index: Index, stream: Stream) -> None:
         self._index, self._stream = index, stream
         self._type = index.bag.topics[stream.topic].type
+        self._records = stream.records()
         self._damaged: dict[int, str] = {}
         self._last: tuple[int, Picture] | None = None
 
@@ -198,7 +199,7 @@ class _Pictures:
     def _read(self, number: int) -> Picture | None:
         if self._last is not None and self._last[0] == number:
             return self._last[1]
-        record = self._stream.records()[self._stream.order[number]]
+        record = self._records[self._stream.order[number]]
         data = self._index.bag.files[int(record["file"])].read(Place(int(record["at"]), int(record["inside"])))
         try:
             depth = self._stream.fields[0].name.startswith("depth.")

@@ -49,6 +49,7 @@ class McapSource:
             _check_clocks(one)
         self._episodes = [(one, span) for one in self._indexes for span in spans(one, self._mapping.cut)]
         self._repairs: dict[int, list[str]] = {}
+        self.fingerprint = self._hash()
         self.station = {
             "name": self._mapping.task or self.name,
             "robot": self._mapping.robot,
@@ -58,16 +59,6 @@ class McapSource:
         self.warnings += [told for number in range(len(self)) for told in self._why_empty(number)]
         if not self._episodes:
             raise StoreError(f"{self.name}: {self._mapping.cut.topic} begins no episode; its values: {self._values()}")
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the mapping and of all times of capture [hex]."""
-        sha = hashlib.sha256(self._mapping.fingerprint.encode())
-        for one in self._indexes:
-            for stream in one.streams:
-                sha.update(f"{one.bag.name} {stream.topic}".encode())
-                sha.update(stream.times)
-        return sha.hexdigest()
 
     def __len__(self) -> int:
         return len(self._episodes)
@@ -110,6 +101,15 @@ class McapSource:
                 name = f"{name}.{stream.fields[0].name}"
             names[name] = _raw(stream, span, _origin(one))
         return names
+
+    def _hash(self) -> str:
+        """SHA-256 of the mapping and of all times of capture [hex]."""
+        sha = hashlib.sha256(self._mapping.fingerprint.encode())
+        for one in self._indexes:
+            for stream in one.streams:
+                sha.update(f"{one.bag.name} {stream.topic}".encode())
+                sha.update(stream.times)
+        return sha.hexdigest()
 
     def _check_alike(self) -> None:
         """All bags must give the same rows."""

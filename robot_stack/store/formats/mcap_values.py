@@ -30,6 +30,8 @@ class Extractor:
         self._paths = [_parse(path, field) for path in field.path]
         self.is_scalar = False
         self._size = -1
+        self._names: list[str] = []
+        self._places: list[int] = []
         self._factor: Array | None = None
 
     def __call__(self, message: Any) -> Array:
@@ -65,15 +67,21 @@ class Extractor:
                 f"{', '.join(_fields(message))}"
             )
         names = list(getattr(message, name))
+        numbers = _numbers(values, self._field)
+        if names != self._names:
+            self._places, self._names = self._find(names), names
+        if len(numbers) != len(names):
+            raise StoreError(f"{self._field.name}: {len(numbers)} numbers for {len(names)} names")
+        return numbers[self._places]
+
+    def _find(self, names: list[str]) -> list[int]:
+        """Where the joints are among the names of a message."""
         found = [joint for joint in self._field.joints if joint in names]
         if not found:
             raise OtherJointsError
         if missing := [joint for joint in self._field.joints if joint not in names]:
             raise StoreError(f"{self._field.name}: no {', '.join(missing)} here; there are: {', '.join(names)}")
-        numbers = _numbers(values, self._field)
-        if len(numbers) != len(names):
-            raise StoreError(f"{self._field.name}: {len(numbers)} numbers for {len(names)} names")
-        return numbers[[names.index(joint) for joint in self._field.joints]]
+        return [names.index(joint) for joint in self._field.joints]
 
 
 def follow(message: Any, steps: list[str | int | slice]) -> Any:

@@ -35,6 +35,7 @@ def recognise(path_or_id: str) -> str:
     if path.is_dir():
         found = next((name for inside, name in _INSIDE.items() if (path / inside).exists()), None)
         found = found or ("mcap" if any(path.glob("*.mcap")) else None)
+        found = found or ("mcap" if any(path.glob("*.db3")) or any(path.glob("*/metadata.yaml")) else None)
     elif path.is_file():
         found = _of_file(path)
     elif _HUB_ID.fullmatch(path_or_id) and not path.suffix:

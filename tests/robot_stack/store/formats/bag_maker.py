@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-mcap_writer = pytest.importorskip("mcap.writer", reason="pip install robot-stack[dev]")
-rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="pip install robot-stack[ros]")
+mcap_writer = pytest.importorskip("mcap.writer", reason="pip install mcap")
+rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="pip install rosbags")
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore  # noqa: E402
 
 TYPES = get_typestore(Stores.ROS2_HUMBLE)

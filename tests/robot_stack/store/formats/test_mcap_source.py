@@ -233,10 +233,10 @@ def test_a_topic_that_begins_nothing_is_refused_with_its_values(tmp_path: Path) 
 def test_bags_in_a_folder_are_episodes_one_after_the_other(tmp_path: Path) -> None:
     folder = tmp_path / "bags"
     folder.mkdir()
-    write_mcap(folder / "a.mcap", [state(n) for n in range(3)])
+    write_rosbag2(folder / "a", [state(n) for n in range(3)])
     write_rosbag2(folder / "c", [state(n) for n in range(5)])
     source = open_bag(folder)
-    assert [source.attrs(n)["bag"] for n in range(2)] == ["a.mcap", "c"]
+    assert [source.attrs(n)["bag"] for n in range(2)] == ["a", "c"]
     assert [len(rows(source, n)) for n in range(2)] == [3, 5]
 
 
