@@ -22,6 +22,7 @@ from robot_stack.raw import raw_streams
 from robot_stack.spec import Record
 from robot_stack.station import EPISODE, RECORDING, Station
 from robot_stack.store import EpisodeWriter, Store
+from robot_stack.store.store import CODEC
 from robot_stack.types import StoreError
 
 BEFORE = 0.5
@@ -115,11 +116,11 @@ class Recorder:
         )
 
 
-def open_store(path: Path, station: Station, robot: str) -> Store:
+def open_store(path: Path, station: Station, robot: str, codec: str = CODEC) -> Store:
     """The store at `path` for this station, made if there is none; StoreError says which field differs otherwise."""
     if not path.exists() or not any(path.iterdir()):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return Store.create(path, station.row, {"name": station.name, "robot": robot, "rate": station.rate})
+        return Store.create(path, station.row, {"name": station.name, "robot": robot, "rate": station.rate}, codec)
     store = Store.open(path)
     difference = store.spec.difference(station.row)
     if difference:
@@ -128,9 +129,9 @@ def open_store(path: Path, station: Station, robot: str) -> Store:
 
 
 def run(context: Context) -> None:
-    """The process: config station, robot, store (folder) and attrs."""
+    """The process: config station, robot, store (folder), codec of its pictures and attrs."""
     station = cell.from_json(context.config["station"])
-    with open_store(Path(context.config["store"]), station, context.config["robot"]) as store:
+    with open_store(Path(context.config["store"]), station, context.config["robot"], context.config["codec"]) as store:
         for episode in store.salvage():
             log.warning("salvaged %s, left open by a session that was killed", episode)
         recorder = Recorder(context.bus, station, store, context.config["attrs"])

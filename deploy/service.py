@@ -35,6 +35,7 @@ to be, requests and episodes are published; the page's server runs in a thread b
 heartbeat: when this process is silent for half a second, control brings the arm to rest.
 """
 
+import json
 import os
 import queue
 import signal
@@ -59,7 +60,7 @@ from deploy.supervisor import Job, Supervisor
 from robot_stack.bus import SharedBus, clean_dead_nodes
 from robot_stack.clock import now
 from robot_stack.station import EPISODE, KEYS, REQUEST, Station
-from robot_stack.types import Mode, RobotStackError
+from robot_stack.types import ConfigError, Mode, RobotStackError
 from teleop import terminal
 
 PERIOD = 0.1
@@ -327,9 +328,22 @@ def _jobs(
     if config["teleop"] is not None:
         jobs.append(Job("operator", "operator", {**shared, "driver": config["teleop"]}))
     if store is not None:
-        whole = {"kind": verb, "task": config["task"]["name"], "operator": config["operator"], **attrs}
-        jobs.append(Job("recorder", "recorder", {**shared, "store": str(store), "attrs": whole}))
+        whole = {"kind": verb, "task": config["task"]["name"], **_said(config), **attrs}
+        recorder = {"store": str(store), "codec": config["codec"], "attrs": whole}
+        jobs.append(Job("recorder", "recorder", {**shared, **recorder}))
     return jobs
+
+
+def _said(config: dict[str, Any]) -> dict[str, Any]:
+    """What the person who starts a session says of it, for each of its episodes."""
+    said = {name: config[name] for name in ("operator", "language", "scene")}
+    if config["calibration"] is None:
+        return said
+    path = Path(config["calibration"])
+    try:
+        return {**said, "calibration": json.loads(path.read_text())}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"calibration={path}: expected a file of JSON, found: {error}") from error
 
 
 def _has_keys(config: dict[str, Any]) -> bool:

@@ -30,6 +30,8 @@ def info(cfg: Mapping[str, Any]) -> int:
     console.print(_overview(store, found))
     if found.streams:
         console.print(_stream_table(found))
+    if found.raw:
+        console.print(_raw_table(found))
     return 0
 
 
@@ -75,7 +77,7 @@ def _overview(store: Store, found: Info) -> Table:
     station = " ".join(str(store.station[key]) for key in ("name", "robot") if store.station.get(key))
     per_row = found.bytes / max(1, found.rows)
     lines = {
-        "store": f"{store.path} (station {station})",
+        "store": f"{store.name} (station {station})",
         "episodes": f"{found.episodes}" + (f", {found.salvaged} of them salvaged" if found.salvaged else ""),
         "steps": f"{found.rows:,}, {found.seconds / 60:.1f} min",
         "tasks": _counts(found.tasks),
@@ -84,8 +86,12 @@ def _overview(store: Store, found: Info) -> Table:
         "flown by": ", ".join(f"{name} {share:.1%}" for name, share in found.sources.items()),
         "rate": f"{found.rate:.2f} Hz" + (" (made up: the source had no times)" if found.synthetic else ""),
         "missing rows": f"{found.drops}",
-        "size": f"{found.bytes / 1e6:.1f} MB in {found.files} files, {per_row / 1e3:.1f} kB a step",
+        "size": "elsewhere"
+        if not found.files
+        else f"{found.bytes / 1e6:.1f} MB in {found.files} files, {per_row / 1e3:.1f} kB a step",
     }
+    if not found.files:  # it is elsewhere
+        del lines["size"]
     if found.streams:
         lines["skew"] = f"median {_ms(found.skew_median)} ms, p99 {_ms(found.skew_p99)} ms between the streams of a row"
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -101,6 +107,15 @@ def _stream_table(found: Info) -> Table:
     for stream in found.streams:
         ages = _ms(stream.age_median), _ms(stream.age_p99)
         table.add_row(stream.name, f"{stream.rate:.1f}", *ages, str(stream.repeats), _ms(stream.longest_gap))
+    return table
+
+
+def _raw_table(found: Info) -> Table:
+    kept = "raw stream", "messages", "rate [Hz]", "lost", "repeated", "backwards", "longest gap [ms]"
+    table = terminal.table(*kept)
+    for raw in found.raw:
+        counts = map(str, (raw.drops, raw.repeats, raw.backwards))
+        table.add_row(raw.name, f"{raw.count:,}", f"{raw.rate:.1f}", *counts, _ms(raw.longest_gap))
     return table
 
 
