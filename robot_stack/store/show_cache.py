@@ -18,7 +18,7 @@ def run(cfg: Mapping[str, Any]) -> int:
     size = f"{count(len(files), 'file', 'files')}, {sum(file.bytes for file in files) / 1e9:.2f} GB"
     if cfg["clear"]:
         cache.clear()
-        console().print(f"removed {size} from {cache.folder}", soft_wrap=True)
+        console().print(f"removed {size} from {cache.folder}", soft_wrap=True, markup=False)
         return 0
     unused = max((time.time() - file.used for file in files), default=0.0) / 86400.0
     lines = [
@@ -26,5 +26,5 @@ def run(cfg: Mapping[str, Any]) -> int:
         f"Files unused for {AGE / 86400:.0f} days are removed when the next one is made, and the oldest when together "
         f"they exceed cache_limit of `train` ({LIMIT / 1e9:g} GB); {RESERVE / 1e9:g} GB of the disk stay free.",
     ]
-    console().print("\n".join(lines), soft_wrap=True)
+    console().print("\n".join(lines), soft_wrap=True, markup=False)
     return 0

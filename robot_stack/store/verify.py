@@ -19,14 +19,15 @@ _COLOURS = {State.SAME: "", State.CHANGED: "red", State.MISSING: "red", State.NE
 def run(cfg: Mapping[str, Any]) -> int:
     """Compare episode by episode; 1 unless every store holds the same."""
     records = read_records(read_card(Path(cfg["checkpoint"])))
-    stores = [noted["store"] for noted in records]
+    paths = [noted["store"] for noted in records]
     if cfg["store"]:
-        stores = [cfg["store"]] if isinstance(cfg["store"], str) else list(cfg["store"])
-    if len(stores) != len(records):
+        paths = [cfg["store"]] if isinstance(cfg["store"], str) else list(cfg["store"])
+    if len(paths) != len(records):
         raise ConfigError(f"it was trained on {count(len(records), 'store', 'stores')}: give store=[…] as many")
-    fates = [list(compare(noted, Store.open(path).episodes)) for path, noted in zip(stores, records, strict=True)]
-    for path, of in zip(stores, fates, strict=True):
-        _report(path, of)
+    stores = [Store.open(path) for path in paths]
+    fates = [list(compare(noted, store.episodes)) for noted, store in zip(records, stores, strict=True)]
+    for store, of in zip(stores, fates, strict=True):
+        _report(store, of)
     return 0 if all(fate.state == State.SAME for of in fates for fate in of) else 1
 
 
@@ -37,20 +38,20 @@ def read_card(checkpoint: Path) -> dict[str, Any]:
     if path is None:
         raise CheckpointError(f"there is no checkpoint in {checkpoint}; `robot-stack train` makes one")
     try:
-        card: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}; use another checkpoint") from error
-    return card
 
 
-def _report(path: str, fates: Sequence[Fate]) -> None:
+def _report(store: Store, fates: Sequence[Fate]) -> None:
     """Print one store."""
     rows = table("episode", "used for", "now")
     for fate in sorted(fates):
         rows.add_row(fate.episode, fate.use.replace("_", " "), Text(fate.state.value, style=_COLOURS[fate.state]))
     counts = Counter(fate.state for fate in fates)
     said = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state])
-    console().print(rows)
-    console().print(f"{path}: {said}", soft_wrap=True)
+    out = console()
+    out.print(rows)
+    out.print(f"{store.name}: {said}", soft_wrap=True, markup=False)
     if counts[State.CHANGED] or counts[State.MISSING]:
-        console().print(f"If that was an edit: robot-stack data undo store={path.split('@')[0]}", soft_wrap=True)
+        out.print(f"If that was an edit: robot-stack data undo store={store.folder}", soft_wrap=True, markup=False)
