@@ -13,7 +13,7 @@ from mcap.writer import CompressionType
 
 from robot_stack import cli
 from robot_stack.store import Store
-from robot_stack.store.formats import Source, open_source
+from robot_stack.store.formats import Source, import_source, open_source
 from robot_stack.types import ConfigError, StoreError
 from tests.robot_stack.store.formats.bag_maker import (
     CUSTOM,
@@ -617,3 +617,19 @@ def test_the_mapping_in_the_manual_imports_a_bag_that_has_its_topics(tmp_path: P
     assert row["pose"].tolist() == [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 1.0]
     assert np.array_equal(row["image.front"], RGB)
     assert row["image.front.time"] == pytest.approx(row["q.time"] - 0.021, abs=1e-9)
+
+
+def test_an_import_that_was_interrupted_goes_on_with_the_next_episode(tmp_path: Path) -> None:
+    head = "rate: 10\nepisodes: {gap: 2}"
+    bag = write_mcap(tmp_path / "b.mcap", [state(n + 50 * part) for part in range(3) for n in range(5)])
+
+    def stop(done: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_source(open_bag(bag, head=head), tmp_path / "store", stop)
+    done = import_source(open_bag(bag, head=head), tmp_path / "store")
+    assert (done.new, done.skipped, done.rows) == (1, 2, 15)
+    firsts = [episode["q"][0, 0] for episode in Store.open(tmp_path / "store").episodes]
+    assert firsts == [0, 50, 100]
