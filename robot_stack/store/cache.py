@@ -89,7 +89,8 @@ class FrameCache:
         if not missing:
             return ""
         try:
-            self.prune(wanted, sum(map(_size, missing.values())))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._prune(wanted, sum(map(_size, missing.values())))
             self._build(missing)
         except OSError as error:
             left = sum(not _is_whole(path, source) for path, source in missing.items())
@@ -111,17 +112,6 @@ class FrameCache:
                     continue
                 yield File(Path(entry.path), status.st_size, status.st_mtime)
 
-    def prune(self, keep: Container[Path] = (), room: int = 0) -> None:
-        """Remove what is old; and, longest unused first, what is in the way of `room` bytes more. `keep` stays."""
-        files = sorted(self.files(), key=lambda file: file.used)
-        total = sum(file.bytes for file in files) + room
-        for file in files:
-            age = time.time() - file.used
-            old = age > (AGE if file.path.suffix == ".npy" else _ABANDONED)
-            if file.path not in keep and (old or (total > self.limit and file.path.suffix == ".npy")):
-                file.path.unlink(missing_ok=True)
-                total -= file.bytes
-
     def clear(self) -> None:
         """Remove all files of the cache, and nothing else that may be in its folder."""
         for file in self.files():
@@ -131,9 +121,25 @@ class FrameCache:
         size = "native" if source.resolution is None else "{}x{}".format(*source.resolution)
         return self.folder / f"{source.episode.attrs['content']}.{source.name}.{size}.{RESIZE}.npy"
 
+    def _prune(self, keep: Container[Path], more: int) -> None:
+        """Remove what is old; and, longest unused first, what is in the way of `more` bytes. `keep` stays."""
+        files = sorted(self.files(), key=lambda file: file.used)
+        used = sum(file.bytes for file in files)
+        allowed = min(self.limit, used + self._free() - RESERVE)
+        for file in files:
+            finished = file.path.suffix == ".npy"
+            old = time.time() - file.used > (AGE if finished else _ABANDONED)
+            if file.path not in keep and (old or (finished and used + more > allowed)):
+                file.path.unlink(missing_ok=True)
+                used -= file.bytes
+
+    def _free(self) -> int:
+        """Of the disk [B]."""
+        status = os.statvfs(self.folder)
+        return status.f_bavail * status.f_frsize
+
     def _build(self, missing: dict[Path, Decoded]) -> None:
         """Raises OSError when there is no room."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         order = list(missing.items())
         random.Random().shuffle(order)  # processes that build at once share the work, more or less
         used = sum(file.bytes for file in self.files())
@@ -150,8 +156,7 @@ class FrameCache:
     def _check_room(self, used: int, more: int) -> None:
         if used + more > self.limit:
             raise OSError(0, f"it may take {self.limit / 1e9:g} GB (cache_limit=…)")
-        status = os.statvfs(self.folder)
-        if status.f_bavail * status.f_frsize < more + RESERVE:
+        if self._free() < more + RESERVE:
             raise OSError(0, f"less than {RESERVE / 1e9:g} GB of the disk would stay free")
 
 

@@ -236,6 +236,22 @@ def test_the_last_gigabytes_of_the_disk_are_left_to_recordings(
     assert names(tmp_path / "cache") == []
 
 
+def test_on_a_full_disk_unused_files_make_room(
+    recorded: Path, filled: FrameCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No byte more is to be had, so the new file takes the place of as many as it needs."""
+    monkeypatch.setattr(cache, "RESERVE", 0)
+    used = sum(file.bytes for file in filled.files())
+    monkeypatch.setattr(FrameCache, "_free", lambda found: used - sum(file.bytes for file in found.files()))
+    first, second, third = sources(recorded)
+    for age, source in ((300.0, second), (200.0, first), (100.0, third)):
+        os.utime(filled._path(source), (0.0, time.time() - age))
+    new = sources(recorded, (21, 30))[0]
+    assert filled.fill([new]) == ""
+    assert isinstance(filled.get(new), Cached)
+    assert [filled.get(source) is source for source in (second, first, third)] == [True, False, False]
+
+
 def test_a_folder_that_cannot_be_is_said(recorded: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     found = FrameCache(tmp_path / "file" / "cache")
