@@ -17,7 +17,7 @@ from robot_stack.progress import bar
 from robot_stack.store.formats.bag import Topic
 from robot_stack.store.formats.bags import Bag, Found
 from robot_stack.store.formats.mcap_mapping import RECEIVED, STAMP, BagMapping, FieldMap
-from robot_stack.store.formats.mcap_pictures import picture
+from robot_stack.store.formats.mcap_pictures import is_rounded, picture
 from robot_stack.store.formats.mcap_values import Extractor, OtherJointsError, follow, parse_path
 from robot_stack.store.formats.ros_types import RosTypes
 from robot_stack.types import Array, ConfigError, StoreError
@@ -228,6 +228,10 @@ class _Collector:
                 self._unreadable, self._why = self._unreadable + 1, error
                 return None
             self.needs_message = False
+            if is_rounded(message):
+                self.warnings.append(
+                    f"{self._bag}: the distances of {self.topic} are rounded to 1 mm; those that are none are 0"
+                )
         return np.zeros(0)
 
     def _begin(self, values: Array) -> None:

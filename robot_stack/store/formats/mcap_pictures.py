@@ -11,7 +11,6 @@ from robot_stack.types import StoreError
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 DEPTH_16, DEPTH_32 = ("16UC1", "mono16"), "32FC1"
-ROUNDED = "distances in 32 bit [m] are rounded to 1 mm; what is no distance is 0"
 
 _RGB, _BGR, _GREY = slice(0, 3), slice(2, None, -1), [0, 0, 0]
 _CHANNELS: dict[str, tuple[Any, int]] = {  # encoding -> which channels are red, green and blue, of how many
@@ -44,6 +43,11 @@ def is_depth(message: Any) -> bool:
     if message.__msgtype__ == COMPRESSED:
         return "compressedDepth" in message.format or str(message.format).startswith(DEPTH_16)
     return message.encoding in (*DEPTH_16, DEPTH_32)
+
+
+def is_rounded(message: Any) -> bool:
+    """Whether distances are finer in the message than in a picture, which has 1 mm."""
+    return getattr(message, "encoding", "") == DEPTH_32
 
 
 def _colour(message: Any) -> NDArray[np.uint8]:

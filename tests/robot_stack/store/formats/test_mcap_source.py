@@ -158,10 +158,12 @@ def test_a_jpeg_comes_in_as_rgb(tmp_path: Path) -> None:
     assert np.abs(pixels - red).max() < 6
 
 
-def test_distances_that_are_none_become_zero(tmp_path: Path) -> None:
+def test_distances_are_rounded_to_millimetres_those_that_are_none_become_zero_and_that_is_said(tmp_path: Path) -> None:
     metres = np.array([[np.nan, -1.0, np.inf, 1.2344]], np.float32)
     bag = write_mcap(tmp_path / "b.mcap", [Sent("/depth", IMAGE, START, image(START, metres, "32FC1"))])
-    assert rows(open_bag(bag, "depth.a: {topic: /depth}"))["depth.a"].tolist() == [[[0, 0, 0, 1234]]]
+    source = open_bag(bag, "depth.a: {topic: /depth}")
+    assert rows(source)["depth.a"].tolist() == [[[0, 0, 0, 1234]]]
+    assert source.warnings == ["b.mcap: the distances of /depth are rounded to 1 mm; those that are none are 0"]
 
 
 # how episodes are cut
