@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,10 +116,10 @@ def _partial(destination: Path, plan: dict[str, Any]) -> Iterator[Path]:
         descriptor = _hold(partial)
         try:
             yield partial / destination.name
-            shutil.rmtree(partial)
+            _clear(partial)
         finally:
             if partial.exists() and os.listdir(partial) == [_PLAN]:  # nothing was begun: a wrong option, for one
-                shutil.rmtree(partial)
+                _clear(partial)
             os.close(descriptor)
     except OSError as error:
         raise StoreError(
@@ -131,17 +130,24 @@ def _partial(destination: Path, plan: dict[str, Any]) -> Iterator[Path]:
 def _prepare(partial: Path, plan: dict[str, Any]) -> None:
     """Make the temporary folder; clear it when it is of another export, refuse it when it is of none."""
     note = partial / _PLAN
-    if partial.exists() and any(partial.iterdir()):
+    written = partial / f"{_PLAN}.partial"
+    if partial.exists() and set(os.listdir(partial)) - {written.name}:
         if not note.exists():
             raise StoreError(f"{partial} is in the way and is no interrupted export: move it away")
         if json.loads(note.read_text()) == plan:
             return
         os.close(_hold(partial))
-        shutil.rmtree(partial)
+        _clear(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    written = partial / f"{_PLAN}.partial"
     written.write_text(json.dumps(plan))
     os.rename(written, note)
+
+
+def _clear(partial: Path) -> None:
+    """Remove the temporary folder, its plan last: half removed, it is still known as ours."""
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == _PLAN):
+        disk.remove(path)
+    partial.rmdir()
 
 
 def _hold(partial: Path) -> int:

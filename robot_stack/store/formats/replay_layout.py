@@ -94,14 +94,15 @@ def arrays_of(spec: Spec, action: Iterable[str]) -> list[Packed]:
 
     action: fields that make up the array `action`, beside their own arrays.
     """
-    arrays = pusht_arrays() if not PUSHT.difference(spec.select(set(PUSHT.fields) & set(spec.fields))) else []
+    pusht = pusht_arrays() if not PUSHT.difference(spec.select(set(PUSHT.fields) & set(spec.fields))) else []
+    arrays = pusht if not {array.name for array in pusht} & set(spec.fields) else []
     carried = {field.name for array in arrays for field in array.fields}
     umi = "robot0_eef_pos" in spec
     for field in spec:
         if field.name not in carried:
-            camera = field.name.removeprefix("image.")
-            name = f"{camera}_rgb" if umi and _UMI_CAMERA.fullmatch(f"{camera}_rgb") else field.name
-            arrays.append(Packed(name, (field,), field.dtype))
+            camera = f"{field.name.removeprefix('image.')}_rgb"
+            is_camera = umi and _UMI_CAMERA.fullmatch(camera) and camera not in spec
+            arrays.append(Packed(camera if is_camera else field.name, (field,), field.dtype))
     if (fields := tuple(spec[name] for name in action)) and "action" not in {array.name for array in arrays}:
         arrays.append(Packed("action", fields, np.result_type(*(field.dtype for field in fields)).str))
     return arrays

@@ -150,13 +150,18 @@ class RobomimicSource:
 
     def _length(self, demo: str) -> int:
         """Steps of a demonstration in which every data set is there and of this length."""
-        rows, group = self._count(demo), self._file[f"data/{demo}"]
+        rows, group, first = self._count(demo), self._file[f"data/{demo}"], self._file[f"data/{self.demos[0]}"]
         for path in self._paths.values():
             if path not in group:
                 raise StoreError(f"data/{demo} in {self.path} has no {path}, which the first demonstration has")
-            if group[path].shape[0] != rows:
-                found = group[path].shape[0]
-                raise StoreError(f"data/{demo}/{path} in {self.path} has {found} rows, its actions have {rows}")
+            found, wanted = group[path], first[path]
+            if found.shape[0] != rows:
+                raise StoreError(f"data/{demo}/{path} in {self.path} has {len(found)} rows, its actions have {rows}")
+            if found.shape[1:] != wanted.shape[1:] or not np.can_cast(found.dtype, wanted.dtype):
+                raise StoreError(
+                    f"data/{demo}/{path} in {self.path} is {found.dtype} {found.shape}, in the first demonstration "
+                    f"{wanted.dtype} {wanted.shape}: import them from files of their own"
+                )
         return rows
 
     def _own_spec(self) -> Spec:

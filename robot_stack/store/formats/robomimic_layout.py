@@ -6,6 +6,7 @@ Layout: https://robomimic.github.io/docs/datasets/overview.html
 """
 
 from robot_stack.spec import Field, Spec
+from robot_stack.store.timing import SUFFIX
 
 _STEP = ("time", "source", "mode", "limited", "actions", "rewards", "dones", "states")
 _COMMANDS = ("requested.", "proposed.", "target.")
@@ -20,17 +21,18 @@ def field_name(path: str) -> str:
     return key if path.startswith("obs/") or key not in ("obs", "next_obs") else f"{key}_"
 
 
-def field_path(name: str) -> str:
+def field_path(name: str, spec: Spec) -> str:
     """Where a field goes that was not in a file of robomimic before."""
     if name in _STEP or name.startswith(_COMMANDS):
         return name
-    camera = name.removeprefix(_CAMERA)
-    return f"obs/{camera}{_PICTURE}" if camera != name and not camera.endswith(".time") else f"obs/{name}"
+    picture = name.removeprefix(_CAMERA) + _PICTURE
+    is_picture = name.startswith(_CAMERA) and not name.endswith(SUFFIX) and picture not in spec
+    return f"obs/{picture if is_picture else name}"
 
 
 def paths_of(spec: Spec, known: dict[str, str]) -> dict[str, str]:
     """Field -> path. known: where they lay in the file that they came from."""
-    return {field.name: known.get(field.name, field_path(field.name)) for field in spec}
+    return {name: known.get(name, field_path(name, spec)) for name in spec.fields}
 
 
 def observed(paths: dict[str, str]) -> list[str]:

@@ -120,6 +120,12 @@ def test_a_zip_comes_in_like_a_folder(tmp_path: Path) -> None:
     assert len(Store.open(tmp_path / "s")) == 3
 
 
+def test_arrays_in_a_zip_whose_names_begin_alike_come_in(tmp_path: Path) -> None:
+    folder = make(tmp_path / "z", [2], {"q": np.ones((2, 1)), "qd": np.ones((2, 1)), "camera0": np.ones((2, 3))})
+    source = Path(shutil.make_archive(str(tmp_path / "replay.zarr"), "zip", folder))
+    assert bring(source, tmp_path / "s").rows == 2
+
+
 @settings(max_examples=10, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
