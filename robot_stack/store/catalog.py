@@ -103,18 +103,33 @@ def read_catalog(shelf: Shelf, spec: Spec) -> Catalog:
         names = shelf.names()
         if shelf.log() == log:
             break
-    newest: dict[str, str] = {}
-    for name in sorted(names, key=split_name):
-        newest[split_name(name)[0]] = name
-    attributes, broken = shelf.attributes(sorted(newest.values()))
+    shown, broken, superseded = _newest(shelf, names)
     recordings = {}
-    for name, attrs in attributes.items():
+    for name, attrs in shown.items():
         recording = Recording(shelf.folder / "episodes" / name, spec, attrs)
         recordings[recording.id] = recording
     edits = parse(log)
     state = replay_edits(map(_recorded, recordings.values()), edits)
-    superseded = [name for name in names if newest[split_name(name)[0]] != name]
     return Catalog(recordings, state, edits, broken, superseded)
+
+
+def _newest(shelf: Shelf, names: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
+    """Of each episode the newest generation that can be read, with its attributes; folders that cannot be read, and
+    why; and those that a newer one has replaced."""
+    generations: dict[str, list[str]] = {}
+    for name in sorted(names, key=split_name, reverse=True):
+        generations.setdefault(split_name(name)[0], []).append(name)
+    shown: dict[str, dict[str, Any]] = {}
+    broken: dict[str, str] = {}
+    superseded: list[str] = []
+    while generations:
+        found, unreadable = shelf.attributes([folders.pop(0) for folders in generations.values()])
+        shown |= found
+        broken |= unreadable
+        readable = {split_name(name)[0] for name in found}
+        superseded += [name for episode in readable for name in generations[episode]]
+        generations = {e: left for e, left in generations.items() if left and e not in readable}
+    return dict(sorted(shown.items())), broken, superseded
 
 
 def of_view(catalog: Catalog, view: str, where: Folder) -> State:

@@ -45,6 +45,11 @@ def compact(store: Store, name: str | None = None, progress: Progress = lambda d
     if store.view:
         raise StoreError(f"{store.name} is a view: compact the whole store, {store.folder}")
     store.claim()
+    if broken := store.catalog.broken:
+        raise StoreError(
+            f"{', '.join(broken)} cannot be read, and edits of it would be lost: restore it, or put it aside with "
+            f"`robot-stack data check store={store.name} --fix`; then compact again"
+        )
     if left := store.salvage():
         raise StoreError(f"{', '.join(left)} had been left open and came in just now: look at it, then compact again")
     before, rewritten = size(store), 0

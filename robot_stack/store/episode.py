@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from robot_stack.spec import Spec
 from robot_stack.store import arrays
 from robot_stack.store.edits import Entry
 from robot_stack.store.recording import Recording
+from robot_stack.store.timing import missing
 from robot_stack.types import StoreError
 
 
@@ -30,6 +32,9 @@ class Episode:
             (recordings[part.id], part.start, part.stop) for part in entry.parts
         ]
         self.spec: Spec = self.parts[0][0].spec
+        if not self.is_whole:
+            with suppress(StoreError):  # of a damaged array; `data check` says so
+                self.attrs["drops"] = int(missing(self.read("time"), self.attrs["rate"]).sum())
 
     def __repr__(self) -> str:
         return f"Episode({self.id!r}, {len(self)} rows, {self.attrs['verdict']})"
