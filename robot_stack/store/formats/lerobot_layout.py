@@ -82,6 +82,10 @@ class Layout:
         """All parquet files with rows, in order."""
         return sorted((self.root / "data").glob("*/*.parquet"))
 
+    def video_files(self, key: str) -> list[Path]:
+        """All videos of a camera of v3.0, in order."""
+        return sorted((self.root / "videos" / key).glob("*/*.mp4"))
+
     def clip(self, key: str, number: int) -> Clip | None:
         """Where the pictures of an episode are; None when nothing says so."""
         listed = self.episodes.get(number, Listed())

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_stack.store.formats import lerobot_salvage
 from robot_stack.types import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_ROWS = 64
+_CUT_OFF = "has no footer, because its recording was killed before `finalize()` or it was not copied whole"
 
 
 class Span(NamedTuple):
@@ -23,19 +25,21 @@ class Span(NamedTuple):
     stop: int
 
 
-def find_episodes(files: list[Path]) -> tuple[dict[int, list[Span]], dict[Path, str]]:
-    """Where each episode's rows are, by the rows themselves; and the files that cannot be read, with the reason.
+def find_episodes(files: list[Path]) -> tuple[dict[int, list[Span]], list[str]]:
+    """Where each episode's rows are, by the rows themselves; and sentences about files that are damaged.
 
     `meta` is not asked: merged and edited data sets are known to have wrong ranges there.
     """
     found: dict[int, list[Span]] = {}
-    damaged: dict[Path, str] = {}
+    damaged: list[str] = []
     for path in files:
         try:
             numbers = read_column(path, "episode_index")
         except StoreError as error:
-            damaged[path] = str(error)
+            damaged.append(str(error))
             continue
+        if not _is_whole(path):
+            damaged.append(f"{path} {_CUT_OFF}: {len(numbers)} rows were found in it page by page")
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))
         for start, stop in zip(starts, np.append(starts[1:], len(numbers)), strict=True):
             found.setdefault(int(numbers[start]), []).append(Span(path, int(start), int(stop)))
@@ -116,17 +120,16 @@ def _open(path: Path) -> Any:
     from pyarrow import ArrowException
 
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path) if _is_whole(path) else lerobot_salvage.read(path)
+    except StoreError as error:
+        raise StoreError(f"{path} {_CUT_OFF}, and {error}") from error
     except (ArrowException, OSError) as error:
-        raise StoreError(f"{path} cannot be read: {_reason(path, error)}") from error
+        raise StoreError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _reason(path: Path, error: BaseException) -> str:
+def _is_whole(path: Path) -> bool:
+    """Whether a file begins and ends as Parquet does."""
     with path.open("rb") as file:
-        begun = file.read(4) == b"PAR1"
-    if begun and "footer" in str(error):
-        return (
-            "it has no footer, because it was not copied whole or its recording was killed before `finalize()`, "
-            "which costs every episode of an open file"
-        )
-    return str(error).splitlines()[0]
+        begin, size = file.read(4), file.seek(0, 2)
+        file.seek(max(0, size - 4))
+        return begin != b"PAR1" or file.read() == b"PAR1"

@@ -41,10 +41,11 @@ class LeRobotSource:
         self.warnings = list(self.layout.warnings)
         self._sidecar = _sidecar(self.root)
         self._spans, damaged = lerobot_rows.find_episodes(self.layout.data_files)
-        self.warnings += damaged.values()
+        self.warnings += damaged
         if not self._spans:
-            raise StoreError(f"{self.root} has no rows that can be read: {self._why(list(damaged.values()))}")
+            raise StoreError(f"{self.root} has no rows that can be read: {self._why(damaged)}")
         self._numbers = sorted({*self.layout.episodes, *self._spans})
+        self._guess_clips()
         self._notes: dict[int, list[str]] = {}
         self._decoded: dict[int, list[str]] = {}
         self._copied: dict[int, dict[str, Film]] = {}
@@ -263,6 +264,15 @@ class LeRobotSource:
             for batch in lerobot_rows.read_blocks(span, columns):
                 for start in range(0, batch.num_rows, rows):
                     yield batch.slice(start, rows)
+
+    def _guess_clips(self) -> None:
+        """Find the videos of episodes that `meta` does not list: episodes follow each other in them without a gap."""
+        lengths = {number: sum(span.stop - span.start for span in spans) for number, spans in self._spans.items()}
+        for key in self.layout.video_keys if not self.layout.old else ():
+            if any(self.layout.clip(key, number) is None for number in lengths):
+                guessed = lerobot_video.in_turn(self.layout.video_files(key), lengths, self.layout.fps)
+                for number, clip in guessed.items():
+                    self.layout.episodes.setdefault(number, Listed()).clips.setdefault(key, clip)
 
     def _find_columns(self) -> list[Column]:
         """Every feature that is brought in, by what the first file holds and the first pictures look like."""

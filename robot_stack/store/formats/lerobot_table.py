@@ -51,6 +51,10 @@ def schema(features: dict[str, dict[str, Any]]) -> "pa.Schema":
 
 
 def _type(feature: dict[str, Any]) -> "pa.DataType":
+    import pyarrow as pa
+
+    if feature["dtype"] == "string":
+        return pa.string()
     if feature["dtype"] == "image":
         return picture(np.zeros((0,)), "").type
     shape = tuple(feature["shape"])
@@ -61,7 +65,7 @@ def _known_type(feature: dict[str, Any]) -> dict[str, Any]:
     shape, value = feature["shape"], {"dtype": feature["dtype"], "_type": "Value"}
     if feature["dtype"] == "image":
         return {"_type": "Image"}
-    if shape == [1]:
+    if shape == [1] or feature["dtype"] == "string":
         return value
     if len(shape) == 1:
         return {"feature": value, "length": shape[0], "_type": "Sequence"}

@@ -6,6 +6,7 @@ shifted against them from an unknown row on (lerobot PR #4462); one whose times 
 
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +82,28 @@ def pictures(clip: Clip, times: NDArray[np.float64], fps: float, pixels: str = "
                 yield shown
         except (av.error.FFmpegError, StopIteration) as error:
             raise StoreError(f"{clip.path} cannot be decoded at {time:.3f} s ({error!r}); download it again") from error
+
+
+def in_turn(files: list[Path], lengths: dict[int, int], fps: float) -> dict[int, Clip]:
+    """Where episodes of so many rows are when they follow each other in the files: number -> clip."""
+    clips: dict[int, Clip] = {}
+    left, at = [(path, _count(Clip(path))) for path in files], 0
+    for number, length in sorted(lengths.items()):
+        if len(left) > 1 and at >= left[0][1]:
+            left, at = left[1:], 0
+        if left:
+            clips[number] = Clip(left[0][0], at / fps, (at + length) / fps)
+        at += length
+    return clips
+
+
+def _count(clip: Clip) -> int:
+    """Pictures in a file, by its header; 0 when it cannot be read."""
+    try:
+        with opened(clip) as container:
+            return int(container.streams.video[0].frames)
+    except ShiftedError:
+        return 0
 
 
 def size(clip: Clip) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 Importing lerobot takes 8 to 26 s and warns about much, so that only the tests that need it do, inside `quiet`.
 """
 
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,22 @@ def record(root: Path) -> Path:
             for step in range(length):
                 made.add_frame(frame(episode, step))
             made.save_episode()
+        made.finalize()
+    return root
+
+
+def record_until_killed(root: Path) -> Path:
+    """What is on the disk when lerobot's recorder is killed in its fourth episode."""
+    with quiet():
+        from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+        made = LeRobotDataset.create("test/killed", FPS, FEATURES, root=root.with_name("alive"))
+        for episode, length in enumerate(LENGTHS):
+            for step in range(length):
+                made.add_frame(frame(episode, step))
+            made.save_episode()
+        made.add_frame(frame(0, 0))
+        shutil.copytree(root.with_name("alive"), root)
         made.finalize()
     return root
 

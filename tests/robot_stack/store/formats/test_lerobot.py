@@ -96,6 +96,21 @@ def test_what_lerobot_recorded_comes_in_as_it_was(brought: Store) -> None:
     assert brought.station["names"]["observation.state"] == ["x", "y", "grip"]
 
 
+def test_what_a_killed_lerobot_left_is_saved_to_the_last_whole_episode(brought: Store, tmp_path: Path) -> None:
+    killed = lerobot.record_until_killed(tmp_path / "killed")
+    with pytest.raises(ConnectionError, match="offline mode"):  # lerobot finds no episodes and asks the hub for them
+        lerobot.Opened(killed)
+    done = import_source(open_source(killed), tmp_path / "s")
+    assert (done.new, done.rows) == (3, sum(lerobot.LENGTHS))
+    assert "has no footer, because its recording was killed before `finalize()`" in done.warnings[1]
+    saved = Store.open(tmp_path / "s")
+    for field in brought.spec:
+        assert together(saved, field.name).tobytes() == together(brought, field.name).tobytes(), field.name
+    assert [episode.attrs["task"] for episode in saved.episodes] == [
+        episode.attrs["task"] for episode in brought.episodes
+    ]
+
+
 def test_pictures_come_in_as_lerobot_shows_them(brought: Store, recorded: Path) -> None:
     theirs, ours = lerobot.Opened(recorded, "pyav"), together(brought, "image.front")
     for number in range(len(theirs)):
