@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.spec import Spec
+from robot_stack.store.codecs import codec as picture_codec
 from robot_stack.store.episode import Episode
 from robot_stack.store.formats.construct import construct
 from robot_stack.store.formats.protocol import Film, FilmSource, Imported, Source, Stream
 from robot_stack.store.formats.recognise import recognise
 from robot_stack.store.store import Store
-from robot_stack.store.writer import EpisodeWriter
+from robot_stack.store.writer import EpisodeWriter, frame_codecs
 from robot_stack.types import ConfigError, StoreError
 
 SOURCES = {
@@ -58,14 +59,21 @@ def import_source(
     """
     if nan not in NAN:
         raise ConfigError(f"no nan={nan}; there are: {', '.join(NAN)}")
-    warnings = list(source.warnings)
     with _destination(Path(store_path), source, codec) as store:
         known = _known(store, source.fingerprint)
+        codecs = frame_codecs(store.spec, picture_codec(store.codec), {})
+        lossy = [name for name, used in codecs.items() if not used.lossless]
+        warnings = source.warnings + [
+            f"{name} is stored in {store.codec}, which changes it a little: it is not compared"
+            for name in lossy
+            if not isinstance(source, FilmSource)
+        ]
+        work = _Import(source, store, nan, lossy)
         rows = sum(known.values())
         new = 0
         for number in range(len(source)):
             if number not in known:
-                came = _import_episode(source, number, store, nan)
+                came = work.episode(number)
                 warnings += [f"episode {number}: {sentence}" for sentence in came.repairs]
                 rows += came.rows
                 new += came.rows > 0
@@ -89,67 +97,61 @@ class _NotFiniteError(StoreError):
     pass
 
 
-def _import_episode(source: Source, number: int, store: Store, nan: str) -> _Came:
-    came = _Came()
-    attrs = {key: value for key, value in source.attrs(number).items() if key not in _COMPUTED}
-    films = source.films(number) if isinstance(source, FilmSource) else {}
-    blocks = _in_order(source.rows(number))
-    try:
-        return _write(source, number, store, attrs, _finite(blocks, nan), came, films)
-    except _TimeRunsBackwardsError as error:
-        rate = source.station["rate"]
-        came = _Came(repairs=[f"{error}: its times are made up, step / {rate:g} Hz"])
-        blocks = _retimed(source.rows(number), rate)
-        attrs["time_source"] = "synthetic"
-    except _NotFiniteError as error:
-        return _skipped(source, number, error, nan)
-    try:
-        return _write(source, number, store, attrs, _finite(blocks, nan), came, films)
-    except _NotFiniteError as error:
-        return _skipped(source, number, error, nan)
+@dataclass(frozen=True)
+class _Import:
+    """One source on its way into one store. lossy: fields that do not come out of the store as they went in."""
 
+    source: Source
+    store: Store
+    nan: str
+    lossy: list[str]
 
-def _skipped(source: Source, number: int, error: _NotFiniteError, nan: str) -> _Came:
-    if nan == "skip":
-        return _Came(repairs=[f"left out: {error}"])
-    raise StoreError(
-        f"episode {number} of {source.name}: {error}. nan=skip leaves such episodes out, nan=keep brings them in as "
-        "they are; what has come in stays"
-    ) from error
+    def episode(self, number: int) -> _Came:
+        """Bring one episode in, with what is repaired or left out said."""
+        attrs = {key: value for key, value in self.source.attrs(number).items() if key not in _COMPUTED}
+        films = self.source.films(number) if isinstance(self.source, FilmSource) else {}
+        try:
+            try:
+                return self._write(number, attrs, films, _in_order(self.source.rows(number)), [])
+            except _TimeRunsBackwardsError as error:
+                rate = self.source.station["rate"]
+                said = f"{error}: its times are made up, step / {rate:g} Hz"
+                blocks = _retimed(self.source.rows(number), rate)
+                return self._write(number, {**attrs, "time_source": "synthetic"}, films, blocks, [said])
+        except _NotFiniteError as error:
+            if self.nan == "skip":
+                return _Came(repairs=[f"left out: {error}"])
+            raise StoreError(
+                f"episode {number} of {self.source.name}: {error}. nan=skip leaves such episodes out, nan=keep brings "
+                "them in as they are; what has come in stays"
+            ) from error
 
-
-def _write(
-    source: Source,
-    number: int,
-    store: Store,
-    attrs: dict[str, Any],
-    blocks: Iterator[Block],
-    came: _Came,
-    films: Mapping[str, Film],
-) -> _Came:
-    """Write one episode, read it back, compare."""
-    first = next(blocks, None)
-    if first is None:
-        why = [sentence for sentence in source.repairs(number) if sentence.startswith("left out")]
-        return _Came(repairs=why or ["left out: it has no steps"])
-    streams = source.streams(number)
-    columns = {name: stream.columns for name, stream in streams.items()}
-    origin = {"source_path": source.name, "source_hash": source.fingerprint, "source_episode": number}
-    verdict = attrs.pop("verdict", "unknown")
-    codecs = {name: film.codec for name, film in films.items()}
-    writer = store.writer({**attrs, **origin}, columns, codecs, salvage=False)
-    try:
-        digests = _append(writer, store.spec, chain([first], blocks), films)
-    except StoreError:
-        writer.discard()
-        raise
-    for name, stream in streams.items():
-        writer.log(name, stream.values)
-    came.rows = writer.rows
-    came.repairs += source.repairs(number)
-    writer.commit(verdict, **({"repaired": came.repairs} if came.repairs else {}))
-    _compare(store[writer.id], digests, streams)
-    return came
+    def _write(
+        self, number: int, attrs: dict[str, Any], films: Mapping[str, Film], blocks: Iterator[Block], repairs: list[str]
+    ) -> _Came:
+        """Write one episode, read it back, compare."""
+        source, blocks = self.source, _finite(blocks, self.nan)
+        first = next(blocks, None)
+        if first is None:
+            why = [sentence for sentence in source.repairs(number) if sentence.startswith("left out")]
+            return _Came(repairs=why or ["left out: it has no steps"])
+        streams = source.streams(number)
+        columns = {name: stream.columns for name, stream in streams.items()}
+        origin = {"source_path": source.name, "source_hash": source.fingerprint, "source_episode": number}
+        codecs = {name: film.codec for name, film in films.items()}
+        writer = self.store.writer({**attrs, **origin}, columns, codecs, salvage=False)
+        try:
+            digests = _append(writer, self.store.spec, chain([first], blocks), films)
+        except StoreError:
+            writer.discard()
+            raise
+        for name, stream in streams.items():
+            writer.log(name, stream.values)
+        repairs = repairs + source.repairs(number)
+        writer.commit(attrs.get("verdict", "unknown"), **({"repaired": repairs} if repairs else {}))
+        same = {name: digest for name, digest in digests.items() if name in films or name not in self.lossy}
+        _compare(self.store[writer.id], same, streams)
+        return _Came(writer.rows, repairs)
 
 
 def _append(writer: EpisodeWriter, spec: Spec, blocks: Iterable[Block], films: Mapping[str, Film]) -> dict[str, str]:

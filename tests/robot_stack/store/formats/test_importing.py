@@ -85,7 +85,7 @@ def test_time_that_runs_backwards_is_made_up_and_said(tmp_path: Path) -> None:
     assert f"episode 1: {said}" in done.warnings
     episode = Store.open(tmp_path / "s").episodes[1]
     assert np.array_equal(episode["time"], np.arange(7) / 10)
-    assert episode.attrs["time_source"] == "synthetic"
+    assert (episode.attrs["time_source"], episode.attrs["verdict"]) == ("synthetic", "success")
     assert said in episode.attrs["repaired"]
 
 
@@ -128,6 +128,12 @@ def test_an_episode_that_does_not_read_back_is_an_error(tmp_path: Path, monkeypa
     monkeypatch.setattr(Episode, "digest", lambda self, name: "0" if name == "q" else real(self, name))
     with pytest.raises(StoreError, match=r"ep-000000 does not read back as it was written: q differs"):
         import_source(Numbers(LENGTHS), tmp_path / "s")
+
+
+def test_pictures_can_be_stored_smaller_and_it_is_said(tmp_path: Path) -> None:
+    done = import_source(Numbers(LENGTHS), tmp_path / "s", codec="jpeg")
+    assert done.warnings[0] == "image.top is stored in jpeg, which changes it a little: it is not compared"
+    assert len(Store.open(tmp_path / "s")) == 3
 
 
 def test_options_that_a_format_does_not_take_are_named(tmp_path: Path) -> None:
