@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import batched
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,14 @@ OPERATORS = 20
 """Most operators in the table."""
 
 
-def quality_sections(quality: Quality) -> list[str]:
-    """Spread over the episodes, then by operator, then what stands out; empty when nothing could be measured."""
-    drawn = {title: _values(quality.episodes, name) for title, name in FIGURES.items()}
+def quality_sections(quality: Quality, unit: str) -> list[str]:
+    """Spread over the episodes, then by operator, then what stands out. unit: of path lengths."""
+    titles = {
+        (f"{title} [{unit}]" if unit and name == "path_length" else title): name for title, name in FIGURES.items()
+    }
+    drawn = {title: _values(quality.episodes, name) for title, name in titles.items()}
     drawn = {title: values for title, values in drawn.items() if np.isfinite(values).sum() > 1}
-    titles = list(drawn)
-    pictures = [
-        store_figures.spreads({title: drawn[title] for title in titles[k : k + DRAWN]})
-        for k in range(0, len(titles), DRAWN)
-    ]
+    pictures = [store_figures.spreads(dict(some)) for some in batched(drawn.items(), DRAWN)]
     parts = [paragraph("Each picture counts episodes; the line is the median.") if pictures else "", *pictures]
     groups = _shown(quality)
     if groups:

@@ -92,7 +92,7 @@ def write(material: Material, destination: Path) -> None:
         _times(material),
         _space(material),
         _findings(material),
-        *quality_sections(material.quality),
+        *quality_sections(material.quality, _unit(material.glances)),
         _method(material),
     ]
     partial = destination.with_name(f".{destination.name}.{os.getpid()}")
@@ -153,7 +153,7 @@ def _who(material: Material) -> str:
         of = "" if len(shown) == len(deployed) else f", {len(shown)} of {len(deployed)}"
         rate = float(material.store.station["rate"])
         parts += [
-            paragraph(f"Episodes that a policy flew{of}: orange is the person who took over, red the moments before."),
+            paragraph(f"Episodes that a policy flew{of}; an operator in one of them is a take-over:"),
             figures.timelines({glance.id: glance.labels for glance in shown}, rate),
         ]
     return section("Who flew", *parts)
@@ -188,8 +188,8 @@ def _times(material: Material) -> str:
     ]
     if not info.streams:
         return section("When it was measured", made_up, table(("rows", ""), facts))
-    skew = f"{1e3 * info.skew_median:.1f} ms, 99th percentile {1e3 * info.skew_p99:.1f} ms"
-    facts.append(("between the streams of a row", f"median {skew}"))
+    skew = f"median {1e3 * info.skew_median:.0f} ms, p99 {1e3 * info.skew_p99:.0f} ms"
+    facts.append(("streams of a row, apart", skew))
     header = ("stream", "rate [Hz]", "age median [ms]", "age p99 [ms]", "repeated rows", "longest gap [ms]")
     rows = [
         (
@@ -203,7 +203,30 @@ def _times(material: Material) -> str:
         for stream in info.streams
     ]
     side = f"<div>{table(('rows', ''), facts)}</div>"
-    return section("When it was measured", made_up, _pair(store_figures.ages(info.streams), side), table(header, rows))
+    pictures = _pair(store_figures.ages(info.streams), side)
+    return section("When it was measured", made_up, pictures, table(header, rows), _raw_streams(material.glances))
+
+
+def _raw_streams(glances: Sequence[Glance]) -> str:
+    """What is kept beside the rows, every message of it."""
+    kept: dict[str, list[Mapping[str, Any]]] = {}
+    for glance in glances:
+        for name, about in glance.attrs.get("streams", {}).items():
+            kept.setdefault(name, []).append(about)
+    if not kept:
+        return ""
+    rows = [
+        (
+            name,
+            f"{sum(about['count'] for about in those):,}",
+            f"{np.median([about['rate'] for about in those]):.1f}",
+            f"{1e3 * max(about['longest_gap'] for about in those):.0f}",
+            f"{sum(about.get('drops', 0) for about in those):,}" if any("drops" in about for about in those) else "–",
+        )
+        for name, those in kept.items()
+    ]
+    header = ("kept beside the rows", "messages", "rate [Hz]", "longest gap [ms]", "frames that never came")
+    return table(header, rows)
 
 
 def _space(material: Material) -> str:
@@ -222,10 +245,15 @@ def _space(material: Material) -> str:
         pictures.append(store_figures.starts({key: np.array(rows) for key, rows in starts.items()}, unit))
         words = f"{_thing(name)} in the first row (dots). " + _covered(material.coverage, unit)
     if paths:
-        unit = next(glance.unit for glance in material.glances if glance.unit)
+        unit = _unit(material.glances)
         pictures.append(store_figures.paths(paths, unit))
         words += "Lines: the ways that were taken, over each other; each ends in a dot."
     return section("Where it began, and where it went", paragraph(words), _pair(*pictures)) if pictures else ""
+
+
+def _unit(glances: Sequence[Glance]) -> str:
+    """Of the ways that were taken."""
+    return next((glance.unit for glance in glances if glance.unit), "")
 
 
 def _thing(name: str) -> str:

@@ -3,7 +3,7 @@
     GET  /api/store                                     what the store is, and what can be filtered by
     GET  /api/episodes?verdict=&task=&operator=&text=&deleted=&offset=&limit=      a page of the list, oldest first
     GET  /api/episodes/{id}                             attributes, cameras, curves, who flew when, missing rows
-    GET  /api/episodes/{id}/findings                    what is wrong with it; reads all of it once
+    GET  /api/episodes/{id}/findings                    what is wrong with it; done: false while it is looked for
     GET  /api/episodes/{id}/curves/{quantity}?start=&stop=&points=
     GET  /api/episodes/{id}/rows/{step}                 time, source, ages and values of one row
     GET  /api/episodes/{id}/frames/{camera}/{step}      JPEG
@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from deploy.api import SameOrigin
 from deploy.viewer import edits
 from deploy.viewer.catalogue import Filter, facets, page_of
+from deploy.viewer.checker import Checker
 from deploy.viewer.frames import Frames
 from deploy.viewer.library import Library, OpenEpisode, pictures
 from deploy.viewer.plots import Quantity, numbers, quantities, thinned, values
@@ -101,6 +102,8 @@ def _add_store(api: FastAPI, library: Library) -> None:
 
 
 def _add_episode(api: FastAPI, library: Library) -> None:
+    checker = Checker()
+
     @api.get("/api/episodes/{episode}")
     def episode(episode: str) -> dict[str, Any]:
         opened = _opened(library, episode)
@@ -117,8 +120,9 @@ def _add_episode(api: FastAPI, library: Library) -> None:
         }
 
     @api.get("/api/episodes/{episode}/findings")
-    def findings(episode: str) -> list[dict[str, Any]]:
-        return [vars(finding) for finding in _opened(library, episode).findings]
+    def findings(episode: str) -> dict[str, Any]:
+        found = checker.findings(_opened(library, episode))
+        return {"done": found is not None, "findings": [vars(finding) for finding in found or []]}
 
     @api.get("/api/episodes/{episode}/curves/{quantity}")
     def curves(episode: str, quantity: str, rows: Annotated[Range, Depends()]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ CACHE_BYTES = 96 << 20
 AHEAD = 8
 """Pictures made at once for whoever goes forward step by step: a video codec decodes a group of them anyway."""
 
-Key = tuple[str, str, int]  # episode and version, camera, step
+Key = tuple[tuple[str, str], str, int]  # of the episode, camera, step
 
 
 class Frames:
@@ -29,7 +29,7 @@ class Frames:
 
     def jpeg(self, opened: OpenEpisode, camera: str, step: int) -> bytes:
         """The picture of a camera at a step."""
-        name = f"{opened.episode.id} {opened.version}"
+        name = opened.key
         found = self._find((name, camera, step))
         if found is not None:
             return found

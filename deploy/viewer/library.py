@@ -2,18 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cached_property
-from threading import Lock, RLock
+from threading import RLock
 from typing import Any
 
 from numpy.typing import NDArray
 
-from robot_stack.quality.finding import Finding
 from robot_stack.spec import Field
 from robot_stack.store import Episode, Store
 from robot_stack.store.arrays import is_frame
 from robot_stack.store.catalog import Catalog
-from robot_stack.store.check import check_episode
 
 OPEN = 6
 """Episodes whose tables are kept in memory."""
@@ -28,7 +25,11 @@ class OpenEpisode:
     def __init__(self, episode: Episode) -> None:
         self.episode = episode
         self._columns: dict[str, NDArray[Any]] = {}
-        self._checking = Lock()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Tells it from all others, also from itself before its rows were edited."""
+        return self.episode.id, self.version
 
     @property
     def version(self) -> str:
@@ -41,16 +42,6 @@ class OpenEpisode:
             self._columns[name] = self.episode[name]
         return self._columns[name]
 
-    @property
-    def findings(self) -> list[Finding]:
-        """What is wrong with it; the first call reads every frame."""
-        with self._checking:
-            return self._findings
-
-    @cached_property
-    def _findings(self) -> list[Finding]:
-        return check_episode(self.episode)
-
 
 class Library:
     """A store that others may write to meanwhile. Called from many threads."""
@@ -62,7 +53,7 @@ class Library:
         self._episodes: dict[str, Episode] = {}
         self._lines: list[dict[str, Any]] = []
         self._deleted: list[dict[str, Any]] = []
-        self._open: OrderedDict[tuple[str, str], OpenEpisode] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str], OpenEpisode] = OrderedDict()  # by their keys
 
     @property
     def store(self) -> Store:

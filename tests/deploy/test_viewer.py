@@ -127,7 +127,8 @@ def test_missing_rows_and_findings_are_told(client: httpx.Client, place: Path) -
         writer.commit()
     episode = until(lambda: client.get("/episodes/ep-000003").json())
     assert episode["gaps"] == [[3, 3]]
-    findings = client.get("/episodes/ep-000003/findings").json()
+    answer = until(lambda: (found := client.get("/episodes/ep-000003/findings").json())["done"] and found)
+    findings = answer["findings"]
     assert [(f["step"], f["severity"]) for f in findings if "missing" in f["what"]] == [(3, "warning")]
 
 

@@ -17,6 +17,23 @@ export function pen(canvas) {
   return { context, width, height };
 }
 
+// A canvas with a line across it that shows a row: moving the line draws nothing anew.
+export function plot(canvas) {
+  const line = document.createElement("div");
+  line.className = "cursor";
+  const box = document.createElement("div");
+  box.className = "plot";
+  box.append(canvas, line);
+  return { box, line };
+}
+
+// Put the line of a plot whose rows from..to lie between `left` and the right edge.
+export function point(canvas, line, left, { from, to, step }) {
+  const x = left + ((step + 0.5 - from) / (to - from)) * (canvas.clientWidth - left);
+  line.hidden = step < from || step >= to;
+  line.style.transform = `translateX(${Math.round(x)}px)`;
+}
+
 // Pointer on a canvas whose rows from..to lie between `left` and the right edge: drag scrubs, wheel zooms.
 export function scrubs(canvas, left, shown, go, zoom) {
   const row = (event) => {

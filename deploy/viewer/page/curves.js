@@ -1,6 +1,6 @@
 // Curves of the chosen quantities, a panel a component: measured, sent (target), asked for (requested).
 
-import { colour, pen, scrubs } from "./canvas.js";
+import { colour, pen, plot, point, scrubs } from "./canvas.js";
 import { element, get } from "./server.js";
 
 const LEFT = 46; // room for the numbers [px]
@@ -48,9 +48,10 @@ export class Curves {
     const unit = quantity.units[index];
     const name = `${quantity.name} ${component}${unit ? ` [${unit}]` : ""}`;
     const numbers = element("span");
-    const box = element("div", "", element("div", "head", element("span", "muted", name), numbers), canvas);
+    const { box: drawn, line } = plot(canvas);
+    const box = element("div", "", element("div", "head", element("span", "muted", name), numbers), drawn);
     scrubs(canvas, LEFT, this.shown, this.go, this.zoom);
-    return { quantity, index, canvas, numbers, box, curves: null };
+    return { quantity, index, canvas, line, numbers, box, curves: null };
   }
 
   choose(name) {
@@ -69,17 +70,22 @@ export class Curves {
       const path = `/api/episodes/${episode.id}/curves/${encodeURIComponent(name)}`;
       const curves = await get(`${path}?start=${from}&stop=${to}&points=${points}`);
       if (this.asked !== asked) return;
-      for (const panel of this.panels) if (panel.quantity.name === name) Object.assign(panel, { curves, picture: null });
+      for (const panel of this.panels) if (panel.quantity.name === name) panel.curves = curves;
     }));
     if (this.asked === asked) this.draw();
   }
 
   draw() {
     for (const panel of this.panels) if (panel.curves) this.drawPanel(panel);
+    this.point();
+  }
+
+  point() {
+    for (const { canvas, line } of this.panels) point(canvas, line, LEFT, this.shown);
   }
 
   drawPanel(panel) {
-    const { from, to, step } = this.shown;
+    const { from, to } = this.shown;
     const { context, width, height } = pen(panel.canvas);
     const roles = ROLES.filter((role) => role in panel.curves);
     const [low, high] = extent(roles.flatMap((role) => lines(panel.curves[role], panel.index)));
@@ -87,10 +93,6 @@ export class Curves {
     const y = (value) => height - 5 - ((value - low) / (high - low)) * (height - 10);
     this.drawGrid(context, y, low, high, width);
     for (const role of roles) this.drawCurve(context, panel.curves[role], panel.index, role, x, y);
-    if (step >= from && step < to) {
-      context.fillStyle = "rgb(255 255 255 / .65)";
-      context.fillRect(Math.round(x(step)), 0, 1, height);
-    }
   }
 
   drawGrid(context, y, low, high, width) {

@@ -4,8 +4,9 @@ import { element, glance } from "./server.js";
 
 const $ = (id) => document.getElementById(id);
 const ORDER = ["kind", "operator", "started", "rows", "rate", "drops", "station", "robot", "scene", "checkpoint", "software", "time_source", "content"];
-const ELSEWHERE = ["verdict", "task", "language", "salvaged", "edited", "place", "clock_offset"];
+const ELSEWHERE = ["verdict", "task", "language", "salvaged", "edited", "place", "clock_offset", "streams"];
 const UNITS = { rate: " Hz" };
+const PAUSE = 60; // between two questions: nobody reads numbers faster [ms]
 const OLD = 2; // an age of more rows than this is marked
 
 export class Facts {
@@ -23,7 +24,9 @@ export class Facts {
     $("attrs").replaceChildren(...names.filter((name) => !isEmpty(attrs[name])).flatMap((name) => fact(name, attrs[name])));
     $("streamPanel").hidden = Object.keys(streams).length === 0;
     $("streams").replaceChildren(...Object.entries(streams).map(([name, columns]) => {
-      const line = element("li", "", element("span", "", name), element("span", "muted", `${columns.length} columns`));
+      const { count, rate } = attrs.streams?.[name] ?? {};
+      const size = count === undefined ? `${columns.length} columns` : `${count.toLocaleString("en")} · ${rate.toFixed(rate < 100 ? 1 : 0)} Hz`;
+      const line = element("li", "", element("span", "", name), element("span", "muted", size));
       line.title = columns.join(", ");
       return line;
     }));
@@ -49,6 +52,7 @@ export class Facts {
     const { episode, step } = this.shown;
     const row = await glance(`/api/episodes/${episode.id}/rows/${step}`);
     if (row && this.shown.episode === episode) this.show(row);
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
     this.asking = false;
     if (this.shown.episode !== episode || this.shown.step !== step) this.showRow();
   }

@@ -1,6 +1,6 @@
 // Who flew when, take-overs, missing rows, findings, trim marks, and where we are.
 
-import { colour, pen, scrubs } from "./canvas.js";
+import { colour, pen, plot, point, scrubs } from "./canvas.js";
 
 const LABELS = { intervention: "takeover", pre_intervention: "before" };
 const TOP = 14; // findings above it [px]
@@ -8,13 +8,17 @@ const BAND = 22; // of the sources
 
 export class Timeline {
   constructor(canvas, shown, go, zoom) {
-    this.canvas = canvas;
-    this.shown = shown;
+    Object.assign(this, { canvas, shown });
+    const place = canvas.parentElement;
+    const next = canvas.nextSibling;
+    const { box, line } = plot(canvas);
+    this.line = line;
+    place.insertBefore(box, next);
     scrubs(canvas, 0, shown, go, zoom);
   }
 
   draw() {
-    const { episode, from, to, step, findings } = this.shown;
+    const { episode, from, to, findings } = this.shown;
     if (!episode) return;
     const { context, width, height } = pen(this.canvas);
     const x = (row) => ((row - from) / (to - from)) * width;
@@ -28,8 +32,11 @@ export class Timeline {
     for (const finding of findings) if (finding.step >= 0) this.flag(context, x(finding.step), finding.severity);
     this.drawMarks(context, x, width);
     this.drawSeconds(context, x, width, height);
-    context.fillStyle = "#fff";
-    context.fillRect(Math.round(x(step + 0.5)) - 1, TOP - 4, 2, BAND + 12);
+    this.point();
+  }
+
+  point() {
+    point(this.canvas, this.line, 0, this.shown);
   }
 
   tick(context, x) {

@@ -1,6 +1,6 @@
 // The page of `robot-stack data view`. This file keeps what is shown now, and tells the parts when it changes.
 
-import { get } from "./server.js";
+import { get, glance } from "./server.js";
 import { Cameras } from "./cameras.js";
 import { Curves } from "./curves.js";
 import { Episodes } from "./episodes.js";
@@ -10,6 +10,7 @@ import { connectEdits } from "./edits.js";
 import { connectKeys } from "./keys.js";
 
 const $ = (id) => document.getElementById(id);
+const FINDINGS_PERIOD = 400; // between two questions whether they are found [ms]
 
 // What is shown: an episode as /api/episodes/{id} gives it, a row of it, the rows zoomed in on, the marks for a trim.
 const shown = { episode: null, rows: 0, rate: 1, step: 0, from: 0, to: 0, first: null, last: null, findings: [] };
@@ -70,17 +71,28 @@ async function open(id, step = 0) {
   cameras.open();
   curves.open();
   facts.open();
+  showMarks();
   go(step);
   findings(episode);
 }
 
 async function findings(episode) {
   facts.showFindings(null);
-  const found = await get(`/api/episodes/${episode.id}/findings?version=${episode.version}`);
+  let answer = null;
+  do {
+    await new Promise((resolve) => setTimeout(resolve, FINDINGS_PERIOD));
+    if (shown.episode === episode) answer = await glance(`/api/episodes/${episode.id}/findings`);
+  } while (shown.episode === episode && !answer?.done);
   if (shown.episode !== episode) return;
-  shown.findings = found;
-  facts.showFindings(found);
+  shown.findings = answer.findings;
+  facts.showFindings(answer.findings);
   timeline.draw();
+}
+
+// Put the shown row into the address, when it has rested for a while: browsers refuse to do that for every row.
+function remember() {
+  clearTimeout(remember.timer);
+  remember.timer = setTimeout(() => history.replaceState(null, "", `#${shown.episode.id}@${shown.step}`), 200);
 }
 
 // Show rows from..to only.
@@ -95,19 +107,23 @@ function zoom(from, to) {
 function mark(name) {
   shown[name] = shown[name] === shown.step ? null : shown.step;
   if (shown.first !== null && shown.last !== null && shown.first > shown.last) shown[name === "first" ? "last" : "first"] = null;
-  refresh();
+  showMarks();
+}
+
+function showMarks() {
+  $("trim").disabled = shown.first === null && shown.last === null;
+  timeline.draw();
 }
 
 function refresh() {
-  const { step, rows, rate, first, last } = shown;
+  const { step, rows, rate } = shown;
   $("clock").textContent = `${(step / rate).toFixed(2)} s`;
   $("step").textContent = `row ${step} / ${rows - 1}`;
-  $("trim").disabled = first === null && last === null;
   cameras.show(step);
-  timeline.draw();
-  curves.draw();
+  timeline.point();
+  curves.point();
   facts.showRow();
-  history.replaceState(null, "", `#${shown.episode.id}@${step}`);
+  remember();
 }
 
 // --- what a person does ----------------------------------------------------------------------------------------------
@@ -119,7 +135,7 @@ connectKeys({
   goTo: (step) => go(step === "end" ? shown.rows - 1 : 0),
   neighbour: (by) => episodes.move(by),
   mark,
-  forget: () => { shown.first = shown.last = null; refresh(); },
+  forget: () => { shown.first = shown.last = null; showMarks(); },
   ...edits,
 });
 $("play").onclick = () => player.toggle();
