@@ -1,6 +1,8 @@
 """The exporter: nothing under the final name before it is whole, and every episode read back."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robot_stack.store import Store
+from robot_stack.store import Store, disk
 from robot_stack.store.episode import Episode
-from robot_stack.store.formats import export
+from robot_stack.store.formats import export, open_source
+from robot_stack.store.formats.robomimic_export import RobomimicExport
 from robot_stack.store.formats.tables import CsvExport
 from robot_stack.types import ConfigError, StoreError
 
@@ -106,6 +109,37 @@ def test_an_episode_that_does_not_read_back_is_an_error_and_nothing_is_named(
     with pytest.raises(StoreError, match=r"ep-000000 does not read back as it was written: q.1 differs"):
         export(store, tmp_path / "out", "csv")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_said_and_the_export_goes_on_when_there_is_room(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "rename", full)
+        with pytest.raises(StoreError, match=r"cannot write .*out.zarr: .*No space left.*the same export continues in"):
+            export(store, tmp_path / "out.zarr", "diffusion_policy", action=["q"])
+    assert not (tmp_path / "out.zarr").exists()
+    assert export(store, tmp_path / "out.zarr", "diffusion_policy", action=["q"]).skipped == 3
+
+
+def test_an_interrupted_hdf5_file_is_begun_anew(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def torn(self: RobomimicExport) -> None:
+        self._file.close()
+        self._place.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RobomimicExport, "close", torn)
+        with pytest.raises(KeyboardInterrupt):
+            export(store, tmp_path / "out.hdf5", "robomimic", action=["q"])
+    assert (tmp_path / "out.hdf5.partial" / "out.hdf5").read_bytes() == b"half of it"
+    assert export(store, tmp_path / "out.hdf5", "robomimic", action=["q"]).skipped == 0
+    assert len(open_source(tmp_path / "out.hdf5")) == 3
+    assert not (tmp_path / "out.hdf5.partial").exists()
 
 
 def test_named_episodes_only(store: Store, tmp_path: Path) -> None:
