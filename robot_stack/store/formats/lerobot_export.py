@@ -139,9 +139,9 @@ class LeRobot21Export:
     def warnings(self) -> list[str]:
         """What LeRobot lacks or loses of this store."""
         said = []
-        for feature in (STATE, ACTION):
+        for feature, option in ((STATE, "state"), (ACTION, "action")):
             if feature not in self._features:
-                said.append(f"no field is {feature}: LeRobot's policies need one; name them with {feature[-6:]}=[...]")
+                said.append(f"no field is {feature}: LeRobot's policies need one; name them with {option}=[...]")
         encoded = {feature for piece in self._pieces for feature in piece.encoded}
         if names := [column.field.name for column in self._plan.videos if column.feature in encoded]:
             said.append(
