@@ -1,9 +1,11 @@
 """The report's HTML: sections of text, tables and pictures around the numbers of one run."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+_ID = re.compile(r"\bep-\d+\b")
 STYLE = Path(__file__).with_name("report.css")
 
 
@@ -46,5 +48,6 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def _with_code(text: str) -> str:
-    parts = escape(text).split("`")
+    """Escaped, with `code` set as code, and no line broken within the id of an episode."""
+    parts = _ID.sub(r'<span class="id">\g<0></span>', escape(text)).split("`")
     return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))

@@ -47,7 +47,9 @@ def facets(library: Library) -> dict[str, dict[str, int]]:
 
 
 def _lines(library: Library, deleted: bool) -> Iterable[dict[str, Any]]:
-    return library.lines + library.deleted if deleted else library.lines
+    if not deleted:
+        return library.lines
+    return sorted(library.lines + library.deleted, key=lambda line: (line["place"], line["id"]))
 
 
 def _matches(line: dict[str, Any], chosen: Filter) -> bool:

@@ -119,7 +119,7 @@ def version(attrs: dict[str, Any]) -> str:
 def listed(episode: Episode) -> dict[str, Any]:
     """What the list shows of an episode."""
     attrs = episode.attrs
-    return {"id": episode.id, **{name: attrs.get(name) for name in LISTED}}
+    return {"id": episode.id, "place": episode.entry.place, **{name: attrs.get(name) for name in LISTED}}
 
 
 def pictures(fields: list[Field]) -> list[Field]:

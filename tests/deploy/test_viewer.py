@@ -273,7 +273,8 @@ def test_deleted_episode_is_listed_on_demand_and_brought_back_by_its_edit(client
     client.post("/edits/relabel", json={"ids": ["ep-000000"], "labels": {"verdict": "failure"}})
     assert ids(client) == ["ep-000000", "ep-000002"]
     lines = client.get("/episodes", params={"deleted": True}).json()["episodes"]
-    edit = {line["id"]: line.get("deleted") for line in lines}["ep-000001"]
+    assert [line["id"] for line in lines] == ["ep-000000", "ep-000001", "ep-000002"]
+    edit = lines[1]["deleted"]
     answer = client.post("/edits/undo", json={"edit": edit}).json()
     assert answer == {"done": "undid: delete ep-000001", "ids": ["ep-000001"]}
     assert ids(client) == ["ep-000000", "ep-000001", "ep-000002"]
