@@ -1,20 +1,16 @@
 """What an episode's data says about how it was recorded: one check a function, each yields findings."""
 
-import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from robot_stack.quality.commands import clipped, disagreement, out_of_limits, target_jumps
 from robot_stack.quality.finding import Finding, Severity
 from robot_stack.quality.motion import has_motion, motion, stretches
-from robot_stack.store.arrays import is_frame
+from robot_stack.quality.pictures import duplicate_frames, frozen_frames
 from robot_stack.store.episode import Episode
 from robot_stack.store.timing import missing, streams
-from robot_stack.types import TargetKind
-
-FROZEN = 0.5
-"""A picture that does not change for so long while the robot moves is frozen [s]."""
+from robot_stack.types import Array
 
 STUCK = 1.0
 """A joint that does not move for so long while its target does is stuck [s]."""
@@ -22,8 +18,8 @@ STUCK = 1.0
 IDLE = 3.0
 """Standing still longer than this is worth a trim [s]."""
 
-DISAGREEMENT = {"position": 0.05, "joint": 0.2, "seconds": 0.5}
-"""Requested and sent targets this far apart [m, rad] for so long [s] disagree."""
+GAP = 0.1
+"""A raw stream that is silent for so long, and for five of its usual intervals, has a gap [s]."""
 
 Check = Callable[[Episode], Iterator[Finding]]
 
@@ -70,20 +66,6 @@ def finite(episode: Episode) -> Iterator[Finding]:
             yield Finding(episode.id, int(np.argmax(bad)), Severity.ERROR, what, "trim these rows, or leave this out")
 
 
-def frozen_frames(episode: Episode) -> Iterator[Finding]:
-    """Pictures change while the robot moves."""
-    if not has_motion(episode.spec):
-        return
-    moved = motion(episode)
-    for field in episode.spec:
-        if not (is_frame(field) and len(field.shape) == 3):
-            continue
-        for start, stop in stretches(_same_as_before(episode, field.name), round(FROZEN * moved.rate)):
-            if moved.steps[start:stop].sum() > moved.large_step:
-                what = f"{field.name} is frozen for {stop - start} rows while the robot moves"
-                yield Finding(episode.id, start, Severity.WARNING, what, "check that camera's cable and load; trim")
-
-
 def stuck_joints(episode: Episode) -> Iterator[Finding]:
     """Joints follow their targets."""
     if not {"q", "target.q"} <= episode.spec.fields.keys():
@@ -118,42 +100,44 @@ def idle(episode: Episode) -> Iterator[Finding]:
         yield Finding(episode.id, start, Severity.ADVICE, what, "trim, or a policy learns to stop here")
 
 
-def disagreement(episode: Episode) -> Iterator[Finding]:
-    """What was asked for is what was sent."""
-    rows = round(DISAGREEMENT["seconds"] * episode.attrs["rate"])
-    for start, stop in stretches(_disagrees(episode), max(1, rows)):
-        what = f"what was sent differs from what was asked for {stop - start} rows"
-        yield Finding(
-            episode.id, start, Severity.ADVICE, what, "safety or speed limits held it back: train on `target`"
-        )
+def stream_gaps(episode: Episode) -> Iterator[Finding]:
+    """Raw streams come without gaps and without lost messages."""
+    time = episode["time"]
+    for name, columns in episode.streams.items():
+        raw = episode.stream(name)
+        intervals = np.diff(raw[:, 0])
+        if not len(intervals):
+            continue
+        usual, longest = float(np.median(intervals)), int(intervals.argmax())
+        if intervals[longest] > max(GAP, 5.0 * usual):
+            what = f"stream {name} was silent for {intervals[longest]:.3f} s; usually it comes every {usual:.4f} s"
+            step = _row_at(time, raw[longest, 0])
+            yield Finding(episode.id, step, Severity.WARNING, what, "check that device and the load; trim here")
+        if columns[1:2] == ["sequence"]:
+            lost = np.maximum(0.0, np.diff(raw[:, 1]) - 1.0)
+            if lost.any():
+                what = f"stream {name} lost {lost.sum():.0f} messages, of them {lost.max():.0f} at once"
+                step = _row_at(time, raw[int(lost.argmax()), 0])
+                yield Finding(episode.id, step, Severity.WARNING, what, "check that device's cable and the load")
 
 
 CHECKS: tuple[Check, ...] = (
     row_times,
     stream_times,
+    stream_gaps,
     finite,
     frozen_frames,
+    duplicate_frames,
     stuck_joints,
     jumps,
+    target_jumps,
+    out_of_limits,
+    clipped,
     idle,
     disagreement,
 )
 
 
-def _same_as_before(episode: Episode, name: str) -> NDArray[np.bool_]:
-    """Rows (T,) whose picture is, bit for bit, that of the row before."""
-    checksums = [zlib.crc32(frame) for frames in episode.blocks(name) for frame in frames]
-    return np.concatenate([[False], np.diff(checksums) == 0])
-
-
-def _disagrees(episode: Episode) -> NDArray[np.bool_]:
-    """Rows (T,) whose requested and sent targets are further apart than DISAGREEMENT."""
-    result = np.zeros(len(episode), bool)
-    if not {"requested.kind", "requested.pose", "requested.q", "target.pose", "target.q"} <= episode.spec.fields.keys():
-        return result
-    kind = episode["requested.kind"]
-    apart = np.linalg.norm(episode["requested.pose"][:, :3] - episode["target.pose"][:, :3], axis=1)
-    turned = np.abs(episode["requested.q"] - episode["target.q"]).max(axis=1)
-    result |= (kind == TargetKind.POSE) & (apart > DISAGREEMENT["position"])
-    result |= (kind == TargetKind.JOINTS) & (turned > DISAGREEMENT["joint"])
-    return result
+def _row_at(time: Array, moment: float) -> int:
+    """The row that a moment belongs to: the first at or after it, else the last."""
+    return min(int(np.searchsorted(time, moment)), len(time) - 1)

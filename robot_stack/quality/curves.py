@@ -15,8 +15,8 @@ from robot_stack.types import Array
 
 _EXPONENTS = (0.02, 4.0)
 _DECAYS = (0.02, 2.0)  # in units of the largest n
-_GRID = 24  # shapes tried in each of _ROUNDS, every round around the best of the last
-_ROUNDS = 3
+_GRID = 12  # shapes tried in each of _ROUNDS, every round around the best of the last
+_ROUNDS = 6
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 State: the tool's pose, else the agent, else the joints; the gripper; the objects. If a row has none of these: all its
 measured numbers. Rotations enter as two columns of their matrix, angles as cosine and sine, so that they do not wrap.
 Action: what was sent (`target`) seen from where the robot was; else fields that are called action; else, as in
-kinesthetic teaching, the way to the next row. A target seen from the tool says what to do; in base coordinates it would
-say mostly where the tool was, and two neighbours that do the same would differ.
+kinesthetic teaching, the way of the next moment. A target seen from the tool says what to do; in base coordinates it
+would say mostly where the tool was, and two neighbours that do the same would differ.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +21,7 @@ _BODY = ("pose", "agent", "q")  # the first of these that a row has
 _COMMANDS = (("target.pose", "pose"), ("target.position", "agent"), ("target.q", "q"))
 _FLOOR = {"m": 0.005, "px": 5.0, "rad": 0.02, "": 0.02, "1": 0.02}
 """A column that spreads less than this is not blown up to unit spread: it is noise."""
+_AHEAD = 0.2  # where nothing was commanded, where the robot is so much later was the action [s]
 _LARGEST = 64  # numbers a row in a field that is a measurement and not a picture
 
 
@@ -71,7 +72,7 @@ class Scale:
 def demonstration(episode: Episode) -> Demonstration:
     """States and actions of an episode; rows with numbers that are not finite are left out."""
     states, state_floors, body = _states(episode)
-    actions, action_floors = _actions(episode, states)
+    actions, action_floors = _actions(episode, states, state_floors, body)
     finite = np.isfinite(states).all(axis=1) & np.isfinite(actions).all(axis=1)
     attrs = episode.attrs
     return Demonstration(
@@ -122,7 +123,7 @@ def _states(episode: Episode) -> tuple[Array, Array, int]:
     return np.concatenate(columns, axis=1), np.concatenate(floors), body
 
 
-def _actions(episode: Episode, states: Array) -> tuple[Array, Array]:
+def _actions(episode: Episode, states: Array, floors: Array, body: int) -> tuple[Array, Array]:
     spec = episode.spec
     columns: list[tuple[Array, Array]] = []
     for command, measured in _COMMANDS:
@@ -134,10 +135,15 @@ def _actions(episode: Episode, states: Array) -> tuple[Array, Array]:
     if columns and "target.grip" in spec:
         columns.append(_columns(spec["target.grip"], episode["target.grip"]))
     if not columns:
-        ahead = np.diff(states, axis=0, append=states[-1:])
-        columns = [(ahead, np.zeros(states.shape[1]) + 1e-9)]
-    values, floors = zip(*columns, strict=True)
-    return np.concatenate(values, axis=1), np.concatenate(floors)
+        columns = [_way_ahead(states[:, :body], floors[:body], round(_AHEAD * episode.attrs["rate"]))]
+    values, action_floors = zip(*columns, strict=True)
+    return np.concatenate(values, axis=1), np.concatenate(action_floors)
+
+
+def _way_ahead(body: Array, floors: Array, rows: int) -> tuple[Array, Array]:
+    """Where the robot itself goes in the next `rows` rows, as in kinesthetic teaching; at the end it stays."""
+    later = np.minimum(np.arange(len(body)) + max(1, rows), len(body) - 1)
+    return body[later] - body, 0.2 * floors
 
 
 def _relative(field: Field, command: Array, measured: Array) -> tuple[Array, Array]:

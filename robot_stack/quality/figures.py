@@ -11,7 +11,7 @@ from robot_stack.quality.consistency import NEIGHBOURS, RADII, consistency
 from robot_stack.quality.demonstrations import Demonstration, demonstration, has_state, normalized
 from robot_stack.quality.entropy import SIDES, behaviour_entropy, side
 from robot_stack.quality.exploration import Cells, coverage_share, trajectory_quality, union, visited
-from robot_stack.quality.extraneous import MAJORITY, Segment, extraneous
+from robot_stack.quality.extraneous import ALIGNED, Segment, extraneous
 from robot_stack.quality.summary import EpisodeSummary, summarize
 from robot_stack.store.episode import Episode
 from robot_stack.types import Array, ConfigError
@@ -25,9 +25,10 @@ class EpisodeQuality:
     """Figures of one episode; None where its rows say nothing.
 
     duration [s]; path_length [unit of the motion: m, px or rad]; jerk: log dimensionless, nearer to 0 is smoother;
-    idle: share of rows; action_variance: lower is more consistent with the others; state_similarity: share of the
-    store's rows that are close; tq: 1 a success, 0 a failure; saco: share of the store's cells that it visits;
-    compatibility: 0..1, with the base operator's way; suspicious: segments that the others do not have.
+    idle: share of rows; action_variance: how unlike the others' its actions are in like states (the deviation of
+    consistency.py: 0 is alike, 1 as unlike as in any states); state_similarity: share of the store's rows nearby; tq: 1
+    a success, 0 a failure; saco: share of the store's cells that it visits; compatibility: 0..1, with the base
+    operator's way; suspicious: segments that the others do not have.
     """
 
     id: str
@@ -153,7 +154,7 @@ def _among(subjects: list[_Subject], base: str) -> _Among:
     near = consistency(demonstrations, NEIGHBOURS[:1], RADII[1:2])
     alignment = extraneous(demonstrations)
     return _Among(
-        near.action_variance[NEIGHBOURS[0]],
+        near.deviation[NEIGHBOURS[0]],
         near.state_similarity[RADII[1]],
         _compatibility(subjects, base),
         alignment.segments,
@@ -238,8 +239,12 @@ def _notes(episodes: Sequence[Episode], subjects: list[_Subject], among: _Among,
         yield f"of {sum(map(len, episodes)):,} rows every {stride}. was compared with the others"
     if all(subject.summary.verdict == "unknown" for subject in subjects):
         yield "no verdict is known: TQ cannot be said, and behaviour entropy may count failures"
-    if not among.aligned >= MAJORITY:
-        share = f"{among.aligned:.0%} of frames" if isfinite(among.aligned) else "fewer than 3 demonstrations"
+    if not among.aligned >= ALIGNED:
+        share = (
+            f"{among.aligned:.0%} of frames, {ALIGNED:.0%} are needed"
+            if isfinite(among.aligned)
+            else "fewer than 3 demonstrations"
+        )
         yield f"demonstrations cannot be aligned ({share}): extraneous segments were not looked for"
 
 

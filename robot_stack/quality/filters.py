@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm, t
 
 from robot_stack.quality.scaling import HELD_OUT, Interval
 from robot_stack.types import Array
@@ -50,8 +51,8 @@ def compare_filter[T](
 ) -> Comparison:
     """Keep the share of items with the least badness (those of which it is not known first), or as many at random.
 
-    The interval is a bootstrap over repeats, widened because repeats share items: their variance counts as
-    1/repeats + held-out/rest instead of 1/repeats (Nadeau and Bengio, Machine Learning 52, 2003).
+    The interval is a bootstrap over repeats, widened because they are few, and because they share items: their variance
+    counts as 1/repeats + held-out/rest instead of 1/repeats (Nadeau and Bengio, Machine Learning 52, 2003).
     """
     rng = np.random.default_rng(seed)
     order = np.nan_to_num(np.asarray(badness, np.float64), nan=-np.inf, neginf=-np.inf, posinf=np.inf)
@@ -73,6 +74,8 @@ def _interval(differences: Array, shared: float, rng: np.random.Generator) -> In
     """95 % interval of the mean of differences (repeats,), of repeats that share items."""
     centre = differences.mean()
     means = rng.choice(differences, (_REPLICAS, len(differences))).mean(axis=1)
-    wide = centre + (means - centre) * np.sqrt(1.0 + len(differences) * shared)
+    count = len(differences)
+    few = np.sqrt(count / (count - 1)) * t.ppf(0.975, count - 1) / norm.ppf(0.975)
+    wide = centre + (means - centre) * few * np.sqrt(1.0 + count * shared)
     low, high = np.quantile(wide, [0.025, 0.975])
     return float(low), float(high)

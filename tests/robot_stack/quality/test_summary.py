@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robot_stack.quality.motion import turns
 from robot_stack.quality.summary import clark_evans, coverage, log_dimensionless_jerk, summarize
 from robot_stack.spec import Field, Spec
 from robot_stack.store import Store
@@ -75,3 +76,12 @@ def test_coverage_is_that_of_the_first_rows(tmp_path: Path) -> None:
     assert found.extent == (1.0, 2.0)
     assert found.index == pytest.approx(1.0 / (0.5 * np.sqrt(2 / 4)))
     assert coverage(store.episodes[:1]) is None
+
+
+def test_what_turns_on_the_spot_does_not_stand_still_and_a_rotation_that_is_not_known_does_not_turn() -> None:
+    half = np.linspace(0, 0.4, 5)
+    turning = np.stack([0 * half, 0 * half, np.sin(half), np.cos(half)], axis=1).astype(np.float32)
+    turning[3] *= -1.0  # q and -q are one rotation
+    assert turns(turning) == pytest.approx([0.0, 0.2, 0.2, 0.2, 0.2], abs=1e-6)
+    assert turns(np.repeat(turning[1:2], 4, axis=0)).max() < 1e-7
+    assert turns(np.zeros((4, 4))).tolist() == [0.0] * 4
