@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,26 @@ def record_until_killed(root: Path) -> Path:
         shutil.copytree(root.with_name("alive"), root)
         made.finalize()
     return root
+
+
+def record_depth(root: Path) -> Path:
+    """One episode of depths [mm], as a video and as single pictures."""
+    shape = {"shape": (64, 80, 1), "names": ["height", "width", "channels"], "info": {"is_depth_map": True}}
+    features = {f"observation.images.{kind}": {"dtype": kind, **deepcopy(shape)} for kind in ("video", "image")}
+    with quiet():
+        from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+        made = LeRobotDataset.create("test/depth", FPS, features, root=root)
+        for step in range(5):
+            made.add_frame({**{name: depth(step) for name in features}, "task": "look"})
+        made.save_episode()
+        made.finalize()
+    return root
+
+
+def depth(step: int) -> NDArray[np.uint16]:
+    """Depths from 0.3 to 7 m (64, 80, 1) [mm]."""
+    return (300 + 1300 * step + 20 * np.arange(64)[:, None, None] + np.arange(80)[:, None]).astype(np.uint16)
 
 
 def convert_to_v30(root: Path, new_root: Path) -> Path:

@@ -204,6 +204,20 @@ def test_lerobot_converts_and_opens_an_export_in_v21(store: Store, tmp_path: Pat
     assert min(psnr(theirs[n]["observation.images.front"], front[n]) for n in range(len(theirs))) > 28
 
 
+def test_depths_come_in_as_lerobot_gives_them(tmp_path: Path) -> None:
+    recorded = lerobot.record_depth(tmp_path / "depth")
+    done = import_source(open_source(recorded), tmp_path / "s")
+    (episode,) = Store.open(tmp_path / "s").episodes
+    assert (episode.spec["image.video"].dtype, episode.spec["image.video"].shape) == ("<u2", (64, 80))
+    theirs = lerobot.Opened(recorded, depth_output_unit="mm")
+    for step in range(5):
+        shown = theirs[step]["observation.images.video"][..., 0] / 255
+        assert np.allclose(shown, episode["image.video"][step], rtol=0, atol=1.01)  # the last bit of exp(), rounded
+        assert np.abs(episode["image.video"][step] - lerobot.depth(step)[..., 0].astype(int)).max() <= 2  # 12 bit
+        assert np.array_equal(episode["image.image"][step], lerobot.depth(step)[..., 0])
+    assert done.warnings == []
+
+
 @pytest.mark.parametrize("format", ["lerobot", "lerobot2.1"])
 def test_an_export_comes_back_as_it_was(store: Store, tmp_path: Path, format: str) -> None:
     export(store, tmp_path / "out", format)

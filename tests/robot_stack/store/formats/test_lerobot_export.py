@@ -87,9 +87,9 @@ def test_a_join_that_was_killed_is_done_again(
 
 def test_an_export_killed_at_any_call_comes_to_the_same_end() -> None:
     program = Path(__file__).with_name("lerobot_killed.py")
-    run = subprocess.run([sys.executable, program, "4"], capture_output=True, text=True, timeout=100, check=False)
+    run = subprocess.run([sys.executable, program, "15"], capture_output=True, text=True, timeout=100, check=False)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) > 5
+    assert int(run.stdout) >= 5
 
 
 def test_compacted_video_goes_out_packet_by_packet(store: Store, tmp_path: Path) -> None:
