@@ -1,6 +1,7 @@
 """Reads the rows of a LeRobotDataset from its parquet files, an episode at a time and in blocks of bounded size."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,6 +117,12 @@ def _batches(file: Any, path: Path, columns: list[str], start: int, stop: int) -
 
 
 def _open(path: Path) -> Any:
+    status = path.stat()
+    return _opened(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # a footer of many episodes takes longer to read than one of them
+def _opened(path: Path, size: int, changed: int) -> Any:
     import pyarrow.parquet as pq
     from pyarrow import ArrowException
 

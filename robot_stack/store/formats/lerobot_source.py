@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.spec import Field, Spec
-from robot_stack.store.formats import lerobot_depth, lerobot_hub, lerobot_rows, lerobot_video
-from robot_stack.store.formats.lerobot_features import Column, Kind, field_name, is_depth_map
+from robot_stack.store.formats import lerobot_depth, lerobot_hub, lerobot_rows, lerobot_table, lerobot_video
+from robot_stack.store.formats.lerobot_columns import Finder, why
+from robot_stack.store.formats.lerobot_features import Column, Kind
 from robot_stack.store.formats.lerobot_layout import INDICES, Layout, Listed
 from robot_stack.store.formats.lerobot_packets import NotCopiedError, copy_in
 from robot_stack.store.formats.lerobot_rows import BLOCK_ROWS, Span
@@ -43,7 +44,7 @@ class LeRobotSource:
         self._spans, damaged = lerobot_rows.find_episodes(self.layout.data_files)
         self.warnings += damaged
         if not self._spans:
-            raise StoreError(f"{self.root} has no rows that can be read: {self._why(damaged)}")
+            raise StoreError(f"{self.root} has no rows that can be read: {why(damaged)}")
         self._numbers = sorted({*self.layout.episodes, *self._spans})
         self._guess_clips()
         self._notes: dict[int, list[str]] = {}
@@ -177,7 +178,7 @@ class LeRobotSource:
         return map(quantizer.millimetres, lerobot_video.pictures(clip, times, self.layout.fps, "gray12le"))
 
     def _picture(self, value: dict[str, Any] | None, column: Column) -> NDArray[Any]:
-        picture = _decode_picture(self.root, value, f"{column.feature} of {self.name}")
+        picture = lerobot_table.decode(self.root, value, f"{column.feature} of {self.name}")
         if picture.shape != column.field.shape or picture.dtype != column.field.dtype:
             found, wanted = f"{picture.dtype}{list(picture.shape)}", f"{column.field.dtype}{list(column.field.shape)}"
             raise StoreError(f"{column.feature} of {self.name} has a picture {found} among others {wanted}")
@@ -275,48 +276,11 @@ class LeRobotSource:
                     self.layout.episodes.setdefault(number, Listed()).clips.setdefault(key, clip)
 
     def _find_columns(self) -> list[Column]:
-        """Every feature that is brought in, by what the first file holds and the first pictures look like."""
-        first = min(self._spans.items())[1][0]
-        types = dict(zip(*(lambda s: (s.names, s.types))(lerobot_rows.schema(first.path)), strict=True))
-        if lost := [name for name in INDICES[:3] if name not in types]:
-            raise StoreError(
-                f"{first.path} has no column {', '.join(lost)}: every LeRobotDataset has; was it converted?"
-            )
-        if strange := [name for name in types if name not in {*self._features, *INDICES}]:
-            self.warnings.append(f"{', '.join(strange)} is in data and not in info.json: left out, as LeRobot does")
+        """Every feature that is brought in, in the order of info.json."""
         several = len(self.layout.tasks) > 1 and any(len(self._tasks(n)) > 1 for n in range(len(self._numbers)))
-        skipped = {"time", *INDICES} - ({"task_index"} if several else set())
-        return [self._find_column(name, types, first) for name in self._features if name not in skipped]
-
-    def _find_column(self, name: str, types: dict[str, "pa.DataType"], first: Span) -> Column:
-        feature = self._features[name]
-        if feature["dtype"] == "video":
-            return self._find_video(name, feature)
-        if name not in types:
-            raise StoreError(f"info.json lists {name!r}, and {first.path} has no such column: {', '.join(types)}")
-        if feature["dtype"] == "image":
-            value = next(lerobot_rows.read_blocks(first, [name])).column(0)[0].as_py()
-            picture = _decode_picture(self.root, value, f"{name} of {self.name}")
-            return Column(name, _picture_field(name, picture.shape, picture.dtype.str), Kind.IMAGE)
-        dtype = lerobot_rows.number_type(types[name])
-        if dtype is None:
-            return Column(name, Field(name, (), "i4", unit="text"), Kind.TEXT)
-        shape = tuple(feature["shape"])
-        return Column(name, Field(name, () if shape == (1,) else shape, dtype), Kind.NUMBERS)
-
-    def _find_video(self, name: str, feature: dict[str, Any]) -> Column:
-        reasons = []
-        for episode in self._numbers:
-            if clip := self.layout.clip(name, episode):
-                try:
-                    shape: tuple[int, ...] = lerobot_video.size(clip)
-                except ShiftedError as error:
-                    reasons.append(str(error))
-                    continue
-                depth = is_depth_map(feature)
-                field = _picture_field(name, shape if depth else (*shape, 3), "u2" if depth else "u1")
-                return Column(name, field, Kind.VIDEO)
-        raise StoreError(f"no video of {name} in {self.root} can be opened: {self._why(reasons)}")
+        finder = Finder(self.layout, min(self._spans.items())[1][0], self._numbers)
+        self.warnings += finder.warnings
+        return finder.columns({"time", *INDICES} - ({"task_index"} if several else set()))
 
     def _spec(self) -> Spec:
         fields = [column.field for column in self.columns]
@@ -344,14 +308,6 @@ class LeRobotSource:
             "lerobot": {"version": self.layout.version, "features": self._features},
         }
 
-    @staticmethod
-    def _why(reasons: list[str]) -> str:
-        return "; ".join(reasons[:3]) or "there is no parquet file under data/; copy or download it whole"
-
-
-def _picture_field(name: str, shape: tuple[int, ...], dtype: str) -> Field:
-    return Field(field_name(name, is_camera=True), shape, dtype, unit="mm" if np.dtype(dtype) == np.uint16 else "")
-
 
 def _bytes(field: Field) -> int:
     return int(np.prod(field.shape, dtype=int)) * np.dtype(field.dtype).itemsize
@@ -360,22 +316,6 @@ def _bytes(field: Field) -> int:
 def _text(value: Any) -> str:
     """Text as it is; anything else that is no number as JSON, so that nothing is lost."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _decode_picture(root: Path, value: dict[str, Any] | None, what: str) -> NDArray[Any]:
-    """A picture that is stored in a parquet file, or beside it: RGB (h, w, 3), or depth (h, w)."""
-    import cv2
-
-    content = (value or {}).get("bytes")
-    if content is None and (path := (value or {}).get("path")):
-        beside = root / path
-        content = beside.read_bytes() if beside.is_file() else None
-    picture = None if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise StoreError(f"{what} has a picture that is missing or cannot be decoded; download the data set again")
-    if picture.ndim == 3:
-        return np.ascontiguousarray(picture[..., 2::-1])
-    return np.asarray(picture)
 
 
 def _sidecar(root: Path) -> Sidecar | None:

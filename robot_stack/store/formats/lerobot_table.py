@@ -1,6 +1,7 @@
 """Columns of numbers and pictures as Arrow arrays, typed so that every version of LeRobot reads them."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,20 @@ def picture(values: NDArray[Any], name: str) -> "pa.Array":
             raise StoreError(f"a picture of {name} cannot be stored as PNG: {value.dtype}{list(value.shape)}")
         encoded.append({"bytes": png.tobytes(), "path": None})
     return pa.array(encoded, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+
+
+def decode(root: Path, value: dict[str, Any] | None, what: str) -> NDArray[Any]:
+    """A picture that is stored in a parquet file, or beside it under `root`: RGB (h, w, 3), or grey or depth (h, w)."""
+    import cv2
+
+    content = (value or {}).get("bytes")
+    if content is None and (path := (value or {}).get("path")):
+        beside = root / path
+        content = beside.read_bytes() if beside.is_file() else None
+    found = None if content is None else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None:
+        raise StoreError(f"{what} has a picture that is missing or cannot be decoded; download the data set again")
+    return np.ascontiguousarray(found[..., 2::-1]) if found.ndim == 3 else np.asarray(found)
 
 
 def schema(features: dict[str, dict[str, Any]]) -> "pa.Schema":
