@@ -186,7 +186,12 @@ class Array:
 
     def __init__(self, path: Folder) -> None:
         self.path = path
-        metadata = read_metadata(path)
+        try:
+            metadata = read_metadata(path)
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise _missing(path) from error
+            raise
         try:
             self.shape = tuple(int(size) for size in metadata["shape"])
             self.dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
@@ -309,7 +314,7 @@ class Array:
         return self.path / _key(number, len(self.shape))
 
     def _gone(self, path: Folder) -> StoreError:
-        return StoreError(f"{path} is missing; restore it from a copy")
+        return _missing(path)
 
     def _read_foreign(self, start: int, stop: int) -> NDArray[Any]:
         """An array that another program wrote in another chunking or codec: slower, through the zarr library."""
@@ -322,6 +327,14 @@ class Array:
         except (KeyError, ValueError, RuntimeError, ImportError) as error:
             raise StoreError(f"{self.path} cannot be read: {error}; install its codec") from error
         return rows
+
+
+def _missing(path: Folder) -> StoreError:
+    """Of an episode that was opened before `data compact` replaced it, or of a damaged store."""
+    return StoreError(
+        f"{path} is missing: if `robot-stack data compact` has run since this episode was opened, open it again; "
+        "if not, restore it from a copy"
+    )
 
 
 def _is_table(metadata: dict[str, Any]) -> bool:

@@ -97,13 +97,13 @@ class LocalShelf:
 
 
 def read_catalog(shelf: Shelf, spec: Spec) -> Catalog:
-    """The catalog now. The log is read before and after: `data compact` replaces it while it changes the folders."""
+    """The catalog now. What is read first is read again at the end: `data compact` may have changed it meanwhile."""
     while True:
         log = shelf.log()
         names = shelf.names()
-        if shelf.log() == log:
+        shown, broken, superseded = _newest(shelf, names)
+        if shelf.log() == log and (not broken or shelf.names() == names):
             break
-    shown, broken, superseded = _newest(shelf, names)
     recordings = {}
     for name, attrs in shown.items():
         recording = Recording(shelf.folder / "episodes" / name, spec, attrs)

@@ -1,6 +1,7 @@
 """Whether a store is what was recorded: structure, lengths and hashes; then what its data says (quality/checks.py)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -59,8 +60,7 @@ def fix_store(store: Store, damaged: list[str]) -> list[str]:
     store.claim()
     done = [f"salvaged {episode}" for episode in store.salvage()]
     for folder in broken:
-        (store.path / "damaged").mkdir(exist_ok=True)
-        disk.rename(store.path / "episodes" / folder, store.path / "damaged" / folder)
+        _put_aside(store.path / "episodes" / folder, store.path / "damaged" / folder)
         done.append(f"put {folder} aside, into {store.path / 'damaged'}")
     if damaged:
         edit = store.delete(damaged)
@@ -68,6 +68,17 @@ def fix_store(store: Store, damaged: list[str]) -> list[str]:
             f"hid {', '.join(damaged)}; `robot-stack data undo store={store.name} edit={edit.number}` shows them"
         )
     return done
+
+
+def _put_aside(folder: Path, place: Path) -> None:
+    try:
+        if not place.parent.exists():
+            disk.make(place.parent)
+        disk.rename(folder, place)
+    except OSError as error:
+        raise StoreError(
+            f"cannot put {folder} aside: {error.strerror}; make room or mend the disk, then check again"
+        ) from error
 
 
 def damages(recording: Recording) -> Iterator[str]:

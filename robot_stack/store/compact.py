@@ -71,13 +71,19 @@ def size(store: Store) -> int:
 def _finish(store: Store) -> int:
     """Replace the log and remove what nobody shows; how many episodes went."""
     catalog = store.catalog
-    if catalog.edits:
-        edit = sign(compacted(catalog.state), catalog.edits)
-        disk.replace(store.path / FOLDER / EDITS, format_edit(edit))
     gone = [folder_name(name, catalog.recordings[name].generation) for name in catalog.state.gone]
-    for folder in [*gone, *catalog.superseded]:
-        disk.remove(store.path / "episodes" / folder)
-    store.reindex()
+    try:
+        if catalog.edits:
+            edit = sign(compacted(catalog.state), catalog.edits)
+            disk.replace(store.path / FOLDER / EDITS, format_edit(edit))
+        for folder in [*gone, *catalog.superseded]:
+            store.remove(folder)
+        store.reindex()
+    except OSError as error:
+        raise StoreError(
+            f"cannot finish compacting {store.path}: {error.strerror}; it shows the same as before. Make room or mend "
+            "the disk, then compact again"
+        ) from error
     return len(gone)
 
 

@@ -84,7 +84,10 @@ class EditLog:
         except OSError as error:
             with suppress(OSError):  # as on a disk that cannot be written at all
                 disk.append(self.path, b"", size)
-            raise StoreError(f"cannot note the edit in {self.path}: {error.strerror}; nothing was changed") from error
+            raise StoreError(
+                f"cannot note the edit in {self.path}: {error.strerror}; nothing was changed. Make room or mend the "
+                "disk, then edit again"
+            ) from error
         return edit
 
     def _content(self) -> bytes:

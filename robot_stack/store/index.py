@@ -66,13 +66,13 @@ class Index:
         """Take in what was added to the file since the last time."""
         try:
             size = os.stat(self._file).st_size
-        except FileNotFoundError:
+            if size == self._read_to:
+                return
+            with self._file.open("rb") as file:
+                file.seek(self._read_to if size > self._read_to else 0)
+                content = file.read()
+        except FileNotFoundError:  # none yet, or it is being rebuilt
             return
-        if size == self._read_to:
-            return
-        with self._file.open("rb") as file:
-            file.seek(self._read_to if size > self._read_to else 0)
-            content = file.read()
         self._read_to = size
         self._known |= dict(_parse(content))
 

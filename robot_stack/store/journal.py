@@ -146,7 +146,8 @@ class JournalWriter:
             disk.append_whole(self._file, content, self._size)
         except OSError as error:
             raise StoreError(
-                f"cannot record to {self._file.name}: {error.strerror}; all rows before are safe"
+                f"cannot record to {self._file.name}: {error.strerror}; all rows before are safe. Make room or mend "
+                "the disk, then go on"
             ) from error
         self._size += len(content)
 

@@ -30,13 +30,20 @@ class WriterLock:
             ) from error
         except OSError as error:
             raise StoreError(
-                f"cannot write to the store {writing.parent}: {error.strerror}; reading it works"
+                f"cannot write to the store {writing.parent}: {error.strerror}; reading it works. Make room on the "
+                "disk or make it writable, then try again"
             ) from error
 
     def next_number(self, at_least: int) -> int:
         """A number for a new episode, never given before, even if that episode was deleted."""
         number = max(at_least, int(self._notes().get("next", 0)))
-        self._note(next=number + 1)
+        try:
+            self._note(next=number + 1)
+        except OSError as error:
+            raise StoreError(
+                f"cannot begin an episode in {self._writing.parent}: {error.strerror}; make room or mend the disk, "
+                "then try again"
+            ) from error
         return number
 
     def close(self) -> None:

@@ -105,7 +105,9 @@ class Store:
             disk.sync_tree(partial)
             disk.rename(partial, path)
         except OSError as error:
-            raise StoreError(f"cannot make a store at {path}: {error.strerror}") from error
+            raise StoreError(
+                f"cannot make a store at {path}: {error.strerror}; make room, or choose another folder"
+            ) from error
         return cls.open(path)
 
     def __repr__(self) -> str:
@@ -276,7 +278,10 @@ class Store:
             self._clear()
         except OSError as error:
             self.close()
-            raise StoreError(f"cannot write to the store {self.path}: {error.strerror}; reading it works") from error
+            raise StoreError(
+                f"cannot write to the store {self.path}: {error.strerror}; reading it works. Make room on the disk or "
+                "make it writable, then try again"
+            ) from error
 
     def copy(self, episode: Episode, codecs: Mapping[str, str]) -> EpisodeWriter:
         """A writer for what takes the place of an episode, with its attributes and streams: for `data compact`."""
@@ -285,6 +290,16 @@ class Store:
         recorded = catalog.recordings.get(episode.id)
         head = Head({**self._defaults(), **attrs}, episode.streams, dict(codecs), salvage=False)
         return self._write(folder_name(episode.id, recorded.generation + 1 if recorded else 0), head)
+
+    def remove(self, folder: str) -> None:
+        """Remove a recording that nobody shows, for `data compact`: a commit backwards, so that readers never see half
+        of one, and `salvage` clears up what a kill leaves."""
+        self.claim()
+        working, episode = self._places(folder)
+        if not working.exists():
+            disk.make(working)
+        disk.rename(episode, working / "episode")
+        disk.remove(working)
 
     def reindex(self) -> None:
         """Write the index anew from the episodes."""
@@ -297,7 +312,9 @@ class Store:
         try:
             writer = EpisodeWriter(self._places(folder), self.spec, self._pictures, head, self._noted)
         except OSError as error:
-            raise StoreError(f"cannot begin an episode in {self.path}: {error.strerror}") from error
+            raise StoreError(
+                f"cannot begin an episode in {self.path}: {error.strerror}; make room or mend the disk, then try again"
+            ) from error
         self._writers = [*(w for w in self._writers if w.is_open), writer]
         return writer
 
@@ -328,7 +345,9 @@ class Store:
             arrays.write_drawer(self.path / CATALOG, _DRAWER)
         catalog = self.catalog
         for folder in catalog.superseded:
-            disk.remove(self.path / "episodes" / folder)
+            self.remove(folder)
+        for left in (self.path / CATALOG).glob("*.partial"):  # of a writer killed while it replaced a file
+            disk.remove(left)
         if self._shelf.index.is_stale(set(self._shelf.names()) - catalog.broken.keys()):
             self._shelf.index.rebuild(self._shelf.names())
 

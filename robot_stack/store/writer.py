@@ -108,7 +108,12 @@ class EpisodeWriter:
         """Forget the episode."""
         with suppress(StoreError, OSError):  # a disk that fails now loses what is thrown away
             self._journal.close()
-        remove(self._place[0])
+        try:
+            remove(self._place[0])
+        except OSError as error:
+            raise StoreError(
+                f"cannot discard {self.id}: {error.strerror}; remove {self._place[0]} once the disk can be written"
+            ) from error
 
 
 def frame_codecs(spec: Spec, pictures: FrameCodec, chosen: Mapping[str, str]) -> dict[str, FrameCodec]:
@@ -129,27 +134,42 @@ def finish(place: Destination, spec: Spec, pictures: FrameCodec, rows: int | Non
     folder, destination = place
     journal = folder / JOURNAL
     damaged = False
-    if journal.exists() and not destination.exists():
+    if journal.exists():
         contents = scan(journal)
         damaged = contents.damaged
-        if rows is not None and contents.rows != rows:
-            raise StoreError(
-                f"{journal} holds {contents.rows} of the {rows} rows that were written to it: the disk is failing. "
-                "Copy that file to another disk; the next writer brings in what can be read"
-            )
-        if contents.head is not None and contents.rows and (contents.commit or contents.head.salvage):
-            try:
-                _build(journal, contents, folder / "episode", spec, pictures)
-                disk.rename(folder / "episode", destination)
-            except OSError as error:
-                raise StoreError(
-                    f"cannot commit {folder.name}: {error.strerror}. Its {contents.rows} rows are safe in {journal}; "
-                    "make room or mend the disk, then open the store for writing again"
-                ) from error
-    if damaged:  # somebody may get more out of it than we do
-        disk.rename(journal, folder.with_name(f"{folder.name}.damaged-journal"))
-    remove(folder)
+        _commit(place, contents, spec, pictures, rows)
+    try:
+        if damaged:  # somebody may get more out of it than we do
+            disk.rename(journal, folder.with_name(f"{folder.name}.damaged-journal"))
+        remove(folder)
+    except OSError as error:
+        if not destination.exists():
+            raise StoreError(f"cannot remove {folder}: {error.strerror}; the next writer tries again") from error
     return destination.exists()
+
+
+def _commit(place: Destination, contents: Contents, spec: Spec, pictures: FrameCodec, rows: int | None) -> None:
+    """Make the episode of what a journal holds, if there is something to save and it is not there yet."""
+    folder, destination = place
+    journal = folder / JOURNAL
+    if rows is not None and contents.rows != rows:
+        raise StoreError(
+            f"{journal} holds {contents.rows} of the {rows} rows that were written to it: the disk is failing. "
+            "Copy that file to another disk; the next writer brings in what can be read"
+        )
+    if contents.head is None or not contents.rows or not (contents.commit or contents.head.salvage):
+        return
+    try:
+        if destination.exists():
+            disk.sync_folder(destination.parent)  # whoever renamed it may have been killed before this
+            return
+        _build(journal, contents, folder / "episode", spec, pictures)
+        disk.rename(folder / "episode", destination)
+    except OSError as error:
+        raise StoreError(
+            f"cannot commit {folder.name}: {error.strerror}. Its {contents.rows} rows are safe in {journal}; "
+            "make room or mend the disk, then open the store for writing again"
+        ) from error
 
 
 def remove(folder: Path) -> None:
