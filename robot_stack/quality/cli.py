@@ -12,8 +12,10 @@ from robot_stack.quality.figures import EpisodeQuality, GroupQuality, Quality, m
 from robot_stack.quality.filters import REPEATS, Comparison, compare_filter
 from robot_stack.quality.heldout import action_error
 from robot_stack.quality.scaling import DRAWS, HELD_OUT, LESS, SIZES, Interval, Promise, Scaling, scaling
+from robot_stack.quality.summary import coverage
 from robot_stack.quality.worst import BADNESS, reasons
 from robot_stack.store import Store
+from robot_stack.store.episode import Episode
 from robot_stack.terminal import console, count, table
 from robot_stack.types import ConfigError
 
@@ -38,6 +40,7 @@ def run(cfg: Mapping[str, Any]) -> int:
         _print_comparison(cfg["filter"], cfg["keep"], _comparison(store, quality, cfg["filter"], cfg["keep"]))
         return 0
     _print_groups(quality, by_operator=cfg["by"] == "operator")
+    _print_starts(store.episodes)
     _print_worst(quality.episodes, cfg["worst"])
     return 0
 
@@ -96,6 +99,17 @@ def _add_group(shown: Table, name: str, group: GroupQuality) -> None:
         _figure(group.compatibility, ".2f"),
         _figure(group.suspicious, ".1%"),
     )
+
+
+def _print_starts(episodes: list[Episode]) -> None:
+    covered = coverage(episodes)
+    if covered is not None:
+        x, y = covered.extent
+        console().print(
+            f"- starts of {covered.field} cover {x:.3g} x {y:.3g}; they are {covered.index:.2f} times as far apart as "
+            "random ones (1: evenly random, 0: all alike)",
+            soft_wrap=True,
+        )
 
 
 def _print_worst(episodes: list[EpisodeQuality], most: int) -> None:

@@ -9,7 +9,8 @@ ensemble of policies that learned from the base operator, for each state s and a
 
 A row is bad when L > lambda and N < eta. Published lambda and eta hold for one scaling of actions only, so both are
 95th percentiles over base demonstrations that the ensemble has not seen: a base operator who goes on as before has at
-most 5 % of such rows. What is incompatible is another way, not a worse one; it harms a policy that can hold one way.
+most 5 % of such rows. What is incompatible may be another way and no worse; it harms a policy that can hold one way.
+L is a squared error: the same way with twice the noise is as clearly told from the base as another way is.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ alignment is the longest one in order: as many frames of A as possible are match
 so a slow B explains a fast A and the other way round. Order is what finds a detour that most demonstrations make at
 some time: few make it at the same point of the task. A detour that all make at the same point is the task, as far as
 anybody can tell from the data, and is not found. Demonstrations that differ as a whole (other starts, other ways)
-cannot be aligned: of clean kinesthetic demonstrations of real tasks a fifth to a third of all frames has no majority.
+cannot be aligned: of clean kinesthetic demonstrations of real tasks a third to a half of all frames has no majority.
 So what is extraneous must be the exception: unless ALIGNED of all frames find a majority, nothing is proposed.
 
 A segment is a proposal to trim. Nothing is trimmed.
@@ -35,7 +35,7 @@ VOTERS = 30
 MAJORITY = 0.5
 """Share of votes below which a frame is extraneous."""
 
-ALIGNED = 0.85
+ALIGNED = 0.8
 """Share of all frames that must find a majority for the others to be proposed."""
 
 SHORTEST = 3

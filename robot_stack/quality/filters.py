@@ -3,7 +3,8 @@
 Fewer demonstrations are worse, and a filter that drops some is to be compared with chance dropping as many. Each
 repeat holds out a share, whatever its figures, and scores on it what was learned from the best of the rest, from as
 many of the rest at random, and from all of the rest. The held-out share has bad demonstrations in it too: a filter gets
-no credit for not predicting them, and a filter that drops a rare but good way pays for it.
+no credit for not predicting them, and a filter that drops a rare but good way pays for it. Figures that compare an
+episode with the others have seen the held-out ones too: what they gain by that is not there for new demonstrations.
 """
 
 from collections.abc import Callable, Sequence

@@ -9,6 +9,7 @@ neighbour over 0.5 / sqrt(density), on their bounding box; 1 for starts drawn ev
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from robot_stack.quality.motion import has_motion, motion
 from robot_stack.store.episode import Episode
@@ -61,10 +62,9 @@ def coverage(episodes: list[Episode]) -> Coverage | None:
 
 def clark_evans(points: Array) -> float:
     """Mean distance of points (n, 2) to their nearest neighbour over what even random points would have."""
-    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
+    nearest = cKDTree(points).query(points, 2)[0][:, 1]
     expected = 0.5 * np.sqrt(np.prod(np.ptp(points, axis=0)) / len(points))
-    return float(distances.min(axis=1).mean() / expected) if expected else 0.0
+    return float(nearest.mean() / expected) if expected else 0.0
 
 
 def log_dimensionless_jerk(positions: Array, rate: float) -> float:

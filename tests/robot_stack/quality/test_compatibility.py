@@ -39,16 +39,19 @@ def test_thresholds_are_quantiles_over_all_unseen_rows() -> None:
     assert found.unlikely == pytest.approx((0.95 * 0.1) ** 2)
 
 
-def test_another_strategy_is_told_from_the_base_and_more_noise_is_not_called_incompatible() -> None:
+def test_another_strategy_is_told_from_the_base_and_so_is_the_same_with_more_noise() -> None:
     # Rules, before: AUROC of base against another strategy at least 0.8; at most a tenth of the base's own rows bad.
+    # That noise is called incompatible too is no rule but a limit of the measure, held here so that it is known.
     rng = np.random.default_rng(0)
     base, again = ([follow(rng, 80, 0.1) for _ in range(30)] for _ in range(2))
     other = [follow(rng, 80, 0.1, gain=1.0) for _ in range(30)]
     own, theirs = with_base(base, again), with_base(base, other)
+    noisy = with_base(base, [follow(rng, 80, 0.2) for _ in range(30)])
     wins = np.mean([mine.score > yours.score for mine in own for yours in theirs])
     assert wins >= 0.8
     assert np.mean([found.bad.mean() for found in own]) < 0.1
-    assert np.mean([found.bad.mean() for found in theirs]) > 0.3
+    assert np.mean([found.bad.mean() for found in theirs]) > 0.8
+    assert 0.2 < np.mean([found.bad.mean() for found in noisy]) < 0.7
 
 
 def test_where_the_base_never_was_everything_goes() -> None:

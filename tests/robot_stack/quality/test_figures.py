@@ -143,6 +143,7 @@ def test_data_quality_prints_operators_and_what_is_worth_a_look(
     assert lines[:4] == ["operator", "ada", "bob", "all"]
     assert "ep-000011" in printed
     assert "trim?" in printed
+    assert "- starts of pose cover" in printed
     assert sorted(path.name for path in store.path.rglob("*")) == before
 
 
