@@ -14,7 +14,7 @@ from robot_stack.spec import Field, Spec
 from robot_stack.store.formats import lerobot_depth, lerobot_hub, lerobot_rows, lerobot_table, lerobot_video
 from robot_stack.store.formats.lerobot_columns import Finder, why
 from robot_stack.store.formats.lerobot_features import Column, Kind
-from robot_stack.store.formats.lerobot_layout import INDICES, Layout, Listed
+from robot_stack.store.formats.lerobot_layout import INDICES, OLD_STATS, STATS, Layout, Listed
 from robot_stack.store.formats.lerobot_packets import NotCopiedError, copy_in
 from robot_stack.store.formats.lerobot_rows import BLOCK_ROWS, Span
 from robot_stack.store.formats.lerobot_video import ShiftedError
@@ -51,6 +51,9 @@ class LeRobotSource:
         self._decoded: dict[int, list[str]] = {}
         self._copied: dict[int, dict[str, Film]] = {}
         self.columns = self._find_columns()
+        if self._sidecar is not None and not self._fits(self._sidecar):
+            self._sidecar = None
+            self.warnings.append(f"the sidecar meta/{NAME} is of other episodes or features: it was not used")
         self.spec = self._spec()
         self.station = self._station()
 
@@ -59,10 +62,13 @@ class LeRobotSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the features, and of each episode's number, length and tasks."""
+        """SHA-256 of the features, the statistics, and each episode's number, length and tasks."""
+        stats = self.root / (OLD_STATS if self.layout.old else STATS)
+        seen = hashlib.sha256(stats.read_bytes() if stats.exists() else b"")
         listed = [(n, self._listed(n).length, self._listed(n).tasks) for n in self._numbers]
         content = [self.layout.version, self.layout.fps, self.layout.features, listed]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        seen.update(json.dumps(content, sort_keys=True).encode())
+        return seen.hexdigest()
 
     def attrs(self, number: int) -> dict[str, Any]:
         """Those of the sidecar where there is one, else what the data set says of an episode."""
@@ -281,6 +287,16 @@ class LeRobotSource:
         finder = Finder(self.layout, min(self._spans.items())[1][0], self._numbers)
         self.warnings += finder.warnings
         return finder.columns({"time", *INDICES} - ({"task_index"} if several else set()))
+
+    def _fits(self, sidecar: Sidecar) -> bool:
+        """Whether a sidecar is of this data set, and not of what it was before another program edited it."""
+        there = {sidecar.layout["fields"].get(name) for name in (*(c.feature for c in self.columns), "time")}
+        try:
+            lengths = {number: sidecar.attrs(number)["rows"] for number in self._spans}
+        except KeyError:
+            return False
+        found = {number: sum(span.stop - span.start for span in spans) for number, spans in self._spans.items()}
+        return lengths == found and there >= sidecar.spec.fields.keys()
 
     def _spec(self) -> Spec:
         fields = [column.field for column in self.columns]

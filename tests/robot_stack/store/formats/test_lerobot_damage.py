@@ -371,3 +371,21 @@ def test_lists_of_another_length_are_named(root: Path) -> None:
     change_info(root, features=info["features"])
     with pytest.raises(StoreError, match=r"action of set: \d+ rows hold \d+ values, expected \[3\] each"):
         bring(root)
+
+
+def test_a_sidecar_of_what_another_program_edited_is_not_used(store: Store, tmp_path: Path) -> None:
+    export(store, tmp_path / "set", "lerobot")
+    assert open_source(tmp_path / "set").warnings == []
+    change_rows(tmp_path / "set", lambda table: table.filter(pa.compute.field("episode_index") < 2).slice(1))
+    source = open_source(tmp_path / "set")
+    assert source.warnings == ["the sidecar meta/robot_stack is of other episodes or features: it was not used"]
+    assert source.attrs(0)["kind"] == "import"
+
+
+def test_two_recordings_of_the_same_lengths_are_told_apart(store: Store, root: Path, tmp_path: Path) -> None:
+    before = open_source(root).fingerprint
+    assert open_source(root).fingerprint == before
+    for name in ("stats.json", "episodes_stats.jsonl"):
+        if (path := root / "meta" / name).exists():
+            path.write_text(path.read_text().replace("0.0", "0.5", 1))
+    assert open_source(root).fingerprint != before
