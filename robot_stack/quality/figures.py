@@ -52,7 +52,8 @@ class GroupQuality:
 
     duration [s], path_length, jerk, idle: medians over episodes. action_variance: by number of neighbours.
     state_similarity: by radius, in standard deviations. tq, saco: see exploration.py. cells: cells visited. entropy: of
-    the ways around, see entropy.py. compatibility: mean of the episodes'. suspicious: share of rows in such segments.
+    the ways around, see entropy.py. compatibility: mean of the episodes'.
+    suspicious: share of rows in such segments, None where none were looked for.
     """
 
     name: str
@@ -69,7 +70,7 @@ class GroupQuality:
     cells: int
     entropy: float | None
     compatibility: float | None
-    suspicious: float
+    suspicious: float | None
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ def _group(name: str, members: list[int], subjects: list[_Subject], among: _Amon
         cells=len(cells),
         entropy=_known(behaviour_entropy(ways, SIDES)),
         compatibility=_mean(among.compatibility[members]),
-        suspicious=doubtful / rows,
+        suspicious=doubtful / rows if among.aligned >= ALIGNED else None,
     )
 
 

@@ -198,6 +198,15 @@ def test_pictures_are_told_apart_without_decoding_them_and_once(tmp_path: Path, 
     assert checksums(episode, "image.front") is checksums(episode, "image.front")
 
 
+def test_a_trimmed_episode_is_checked_in_the_rows_that_are_seen(tmp_path: Path) -> None:
+    whole = _episode(tmp_path, _frozen)
+    with Store.open(tmp_path / "s") as store:
+        store.trim(whole.id, 10, 60)
+        (found,) = inspect(store[whole.id])
+    assert "image.front is frozen for 20 rows" in found.what
+    assert found.step == 10
+
+
 def _episode(
     path: Path,
     change: Callable[[int, Record], None],
