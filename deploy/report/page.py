@@ -28,6 +28,11 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
+def pair(*parts: str) -> str:
+    """Pictures and tables side by side, where the page is wide enough."""
+    return f'<div class="pair">{"".join(parts)}</div>'
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Cells are text, except commands: a Path or a string that begins with 'robot-stack ' is set as code."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)

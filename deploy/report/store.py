@@ -12,9 +12,10 @@ import numpy as np
 from deploy.report import figures, store_figures
 from deploy.report.advice import advise
 from deploy.report.findings import grouped
-from deploy.report.page import bullets, page, paragraph, section, table
+from deploy.report.page import bullets, page, pair, paragraph, section, table
 from deploy.report.quality import quality_sections
 from deploy.report.survey import Glance, camera, start_field, survey
+from deploy.report.times import times_section
 from robot_stack.interventions import Label
 from robot_stack.progress import bar
 from robot_stack.quality.figures import Quality, measure
@@ -89,7 +90,7 @@ def write(material: Material, destination: Path) -> None:
         _contact_sheet(material),
         _contents(material),
         _who(material),
-        _times(material),
+        times_section(material.info, material.glances, float(material.store.station["rate"])),
         _space(material),
         _findings(material),
         *quality_sections(material.quality, _unit(material.glances)),
@@ -142,7 +143,7 @@ def _contents(material: Material) -> str:
         ("kinds", ", ".join(f"{count:,} {kind}" for kind, count in material.info.kinds.most_common())),
     ]
     side = f"<div>{table(('duration', ''), lengths)}</div>"
-    return section("How long, and how it ended", _pair(store_figures.durations(seconds), side))
+    return section("How long, and how it ended", pair(store_figures.durations(seconds), side))
 
 
 def _who(material: Material) -> str:
@@ -179,56 +180,6 @@ def _verdicts(glances: Sequence[Glance]) -> str:
     return paragraph("Episodes, by operator and verdict:") + bars
 
 
-def _times(material: Material) -> str:
-    info = material.info
-    made_up = paragraph("The times were made up by the import: its source had none.") if info.synthetic else ""
-    facts = [
-        ("rate of the rows", f"{info.rate:.2f} Hz, wanted {material.store.station['rate']:g} Hz"),
-        ("missing rows", f"{info.drops:,} of {info.rows + info.drops:,}"),
-    ]
-    if not info.streams:
-        return section("When it was measured", made_up, table(("rows", ""), facts))
-    skew = f"median {1e3 * info.skew_median:.0f} ms, p99 {1e3 * info.skew_p99:.0f} ms"
-    facts.append(("streams of a row, apart", skew))
-    header = ("stream", "rate [Hz]", "age median [ms]", "age p99 [ms]", "repeated rows", "longest gap [ms]")
-    rows = [
-        (
-            stream.name,
-            f"{stream.rate:.1f}",
-            f"{1e3 * stream.age_median:.1f}",
-            f"{1e3 * stream.age_p99:.1f}",
-            f"{stream.repeats:,}",
-            f"{1e3 * stream.longest_gap:.0f}",
-        )
-        for stream in info.streams
-    ]
-    side = f"<div>{table(('rows', ''), facts)}</div>"
-    pictures = _pair(store_figures.ages(info.streams), side)
-    return section("When it was measured", made_up, pictures, table(header, rows), _raw_streams(material.glances))
-
-
-def _raw_streams(glances: Sequence[Glance]) -> str:
-    """What is kept beside the rows, every message of it."""
-    kept: dict[str, list[Mapping[str, Any]]] = {}
-    for glance in glances:
-        for name, about in glance.attrs.get("streams", {}).items():
-            kept.setdefault(name, []).append(about)
-    if not kept:
-        return ""
-    rows = [
-        (
-            name,
-            f"{sum(about['count'] for about in those):,}",
-            f"{np.median([about['rate'] for about in those]):.1f}",
-            f"{1e3 * max(about['longest_gap'] for about in those):.0f}",
-            f"{sum(about.get('drops', 0) for about in those):,}" if any("drops" in about for about in those) else "–",
-        )
-        for name, those in kept.items()
-    ]
-    header = ("kept beside the rows", "messages", "rate [Hz]", "longest gap [ms]", "frames that never came")
-    return table(header, rows)
-
-
 def _space(material: Material) -> str:
     starts: dict[str, list[Any]] = {}
     paths: dict[str, list[Any]] = {}
@@ -248,7 +199,7 @@ def _space(material: Material) -> str:
         unit = _unit(material.glances)
         pictures.append(store_figures.paths(paths, unit))
         words += "Lines: the ways that were taken, over each other; each ends in a dot."
-    return section("Where it began, and where it went", paragraph(words), _pair(*pictures)) if pictures else ""
+    return section("Where it began, and where it went", paragraph(words), pair(*pictures)) if pictures else ""
 
 
 def _unit(glances: Sequence[Glance]) -> str:
@@ -287,10 +238,6 @@ def _method(material: Material) -> str:
         *METHODS,
     ]
     return section("How it was computed", bullets(words))
-
-
-def _pair(*parts: str) -> str:
-    return f'<div class="pair">{"".join(parts)}</div>'
 
 
 def _spread[T](things: Sequence[T], most: int) -> list[T]:

@@ -64,7 +64,9 @@ const player = {
 
 async function open(id, step = 0) {
   if (player.playing) player.toggle();
+  const asked = (open.asked = Symbol());
   const episode = await get(`/api/episodes/${id}`);
+  if (open.asked !== asked) return; // another one has been asked for since
   const rows = episode.attrs.rows;
   Object.assign(shown, { episode, rows, rate: episode.attrs.rate, first: null, last: null, findings: [], from: 0, to: rows });
   episodes.mark(id);
