@@ -19,8 +19,8 @@ from robot_stack.store.store import Store
 from robot_stack.types import ConfigError, StoreError
 
 EXPORTS = {
-    "lerobot": "robot_stack.store.formats.lerobot_export:LeRobotExport",
-    "lerobot2.1": "robot_stack.store.formats.lerobot_export:LeRobot21Export",
+    "lerobot": "robot_stack.store.formats.lerobot.export:LeRobotExport",
+    "lerobot2.1": "robot_stack.store.formats.lerobot.export:LeRobot21Export",
     "diffusion_policy": "robot_stack.store.formats.diffusion_policy_export:ReplayBufferExport",
     "robomimic": "robot_stack.store.formats.robomimic_export:RobomimicExport",
     "csv": "robot_stack.store.formats.tables:CsvExport",

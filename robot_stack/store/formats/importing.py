@@ -21,10 +21,10 @@ from robot_stack.store.writer import EpisodeWriter, frame_codecs
 from robot_stack.types import ConfigError, StoreError
 
 SOURCES = {
-    "lerobot": "robot_stack.store.formats.lerobot_source:LeRobotSource",
+    "lerobot": "robot_stack.store.formats.lerobot.source:LeRobotSource",
     "diffusion_policy": "robot_stack.store.formats.diffusion_policy:ReplayBuffer",
     "robomimic": "robot_stack.store.formats.robomimic:RobomimicSource",
-    "mcap": "robot_stack.store.formats.mcap_source:McapSource",
+    "mcap": "robot_stack.store.formats.ros.source:McapSource",
 }
 """Format -> module:class of the protocol `Source`. The module is imported when it is needed."""
 

@@ -14,7 +14,9 @@ from robot_stack.spec import Field, Spec
 from robot_stack.store import Store
 from robot_stack.store.codecs.video import packets
 from robot_stack.store.compact import compact
-from robot_stack.store.formats import export, import_source, lerobot_join, lerobot_layout, open_source
+from robot_stack.store.formats import export, import_source, open_source
+from robot_stack.store.formats.lerobot import join as lerobot_join
+from robot_stack.store.formats.lerobot import layout as lerobot_layout
 from robot_stack.types import ConfigError, StoreError
 
 SPEC = Spec(

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from robot_stack.store.codecs import mp4
 from robot_stack.store.codecs.video import packets
 from robot_stack.store.episode import Episode
-from robot_stack.store.formats import lerobot_stats, lerobot_table
-from robot_stack.store.formats.lerobot_features import flat_shape
-from robot_stack.store.formats.lerobot_film import Film
-from robot_stack.store.formats.lerobot_layout import OLD_DATA_PATH, OLD_VIDEO_PATH
-from robot_stack.store.formats.lerobot_plan import Plan
+from robot_stack.store.formats.lerobot import stats as lerobot_stats
+from robot_stack.store.formats.lerobot import table as lerobot_table
+from robot_stack.store.formats.lerobot.features import flat_shape
+from robot_stack.store.formats.lerobot.film import Film
+from robot_stack.store.formats.lerobot.layout import OLD_DATA_PATH, OLD_VIDEO_PATH
+from robot_stack.store.formats.lerobot.plan import Plan
 
 _BLOCK_BYTES = 16 << 20
 _MOST_ROWS = 8192

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_stack.store.formats.lerobot_layout import Clip
+from robot_stack.store.formats.lerobot.layout import Clip
 from robot_stack.types import StoreError
 
 _CUT_OFF = "its recording was killed, or it was not copied whole"

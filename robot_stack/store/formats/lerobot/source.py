@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.spec import Field, Spec
-from robot_stack.store.formats import lerobot_depth, lerobot_hub, lerobot_rows, lerobot_table, lerobot_video
-from robot_stack.store.formats.lerobot_columns import Finder, why
-from robot_stack.store.formats.lerobot_features import Column, Kind
-from robot_stack.store.formats.lerobot_layout import INDICES, OLD_STATS, STATS, Layout, Listed
-from robot_stack.store.formats.lerobot_packets import NotCopiedError, copy_in
-from robot_stack.store.formats.lerobot_rows import BLOCK_ROWS, Span
-from robot_stack.store.formats.lerobot_video import ShiftedError
+from robot_stack.store.formats.lerobot import depth as lerobot_depth
+from robot_stack.store.formats.lerobot import hub as lerobot_hub
+from robot_stack.store.formats.lerobot import rows as lerobot_rows
+from robot_stack.store.formats.lerobot import table as lerobot_table
+from robot_stack.store.formats.lerobot import video as lerobot_video
+from robot_stack.store.formats.lerobot.columns import Finder, why
+from robot_stack.store.formats.lerobot.features import Column, Kind
+from robot_stack.store.formats.lerobot.layout import INDICES, OLD_STATS, STATS, Layout, Listed
+from robot_stack.store.formats.lerobot.packets import NotCopiedError, copy_in
+from robot_stack.store.formats.lerobot.rows import BLOCK_ROWS, Span
+from robot_stack.store.formats.lerobot.video import ShiftedError
 from robot_stack.store.formats.protocol import Film, Stream
 from robot_stack.store.formats.sidecar import NAME, Sidecar
 from robot_stack.types import StoreError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robot_stack.spec import Field, Spec
-from robot_stack.store.formats.lerobot_layout import INDICES
+from robot_stack.store.formats.lerobot.layout import INDICES
 from robot_stack.types import ConfigError
 
 IMAGES = "observation.images."

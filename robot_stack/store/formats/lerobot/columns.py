@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robot_stack.spec import Field
-from robot_stack.store.formats import lerobot_rows, lerobot_table, lerobot_video
-from robot_stack.store.formats.lerobot_features import Column, Kind, field_name, is_depth_map
-from robot_stack.store.formats.lerobot_layout import INDICES, Layout
-from robot_stack.store.formats.lerobot_rows import Span
-from robot_stack.store.formats.lerobot_video import ShiftedError
+from robot_stack.store.formats.lerobot import rows as lerobot_rows
+from robot_stack.store.formats.lerobot import table as lerobot_table
+from robot_stack.store.formats.lerobot import video as lerobot_video
+from robot_stack.store.formats.lerobot.features import Column, Kind, field_name, is_depth_map
+from robot_stack.store.formats.lerobot.layout import INDICES, Layout
+from robot_stack.store.formats.lerobot.rows import Span
+from robot_stack.store.formats.lerobot.video import ShiftedError
 from robot_stack.types import StoreError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.spec import Field, Spec
-from robot_stack.store.formats.bag import Place
-from robot_stack.store.formats.mcap_index import Index, Stream, Times
-from robot_stack.store.formats.mcap_mapping import DISCARD, BagMapping, Cut
-from robot_stack.store.formats.mcap_pictures import Picture, picture
+from robot_stack.store.formats.ros.bag import Place
+from robot_stack.store.formats.ros.mapping import DISCARD, BagMapping, Cut
+from robot_stack.store.formats.ros.mcap_index import Index, Stream, Times
+from robot_stack.store.formats.ros.pictures import Picture, picture
 from robot_stack.types import Array, Source, StoreError
 
 BLOCK_BYTES = 16 << 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_stack.store.formats import lerobot_salvage
+from robot_stack.store.formats.lerobot import salvage as lerobot_salvage
 from robot_stack.types import StoreError
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.progress import bar
-from robot_stack.store.formats.bag import Topic
-from robot_stack.store.formats.bags import Bag, Found
-from robot_stack.store.formats.mcap_mapping import RECEIVED, STAMP, BagMapping, FieldMap
-from robot_stack.store.formats.mcap_pictures import is_rounded, picture
-from robot_stack.store.formats.mcap_values import Extractor, OtherJointsError, follow, parse_path
-from robot_stack.store.formats.ros_types import RosTypes
+from robot_stack.store.formats.ros.bag import Topic
+from robot_stack.store.formats.ros.bags import Bag, Found
+from robot_stack.store.formats.ros.mapping import RECEIVED, STAMP, BagMapping, FieldMap
+from robot_stack.store.formats.ros.pictures import is_rounded, picture
+from robot_stack.store.formats.ros.ros_types import RosTypes
+from robot_stack.store.formats.ros.values import Extractor, OtherJointsError, follow, parse_path
 from robot_stack.types import Array, ConfigError, StoreError
 
 BLOCK = 1024

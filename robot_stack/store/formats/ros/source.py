@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_stack.store.formats.bags import Bag, find_bags
-from robot_stack.store.formats.mcap_index import Index, index
-from robot_stack.store.formats.mcap_index import Stream as BagStream
-from robot_stack.store.formats.mcap_mapping import BagMapping, read_mapping
-from robot_stack.store.formats.mcap_rows import Reader, Span, make_spec, seconds, spans
-from robot_stack.store.formats.mcap_suggest import suggest
 from robot_stack.store.formats.protocol import Stream
+from robot_stack.store.formats.ros.bags import Bag, find_bags
+from robot_stack.store.formats.ros.mapping import BagMapping, read_mapping
+from robot_stack.store.formats.ros.mcap_index import Index, index
+from robot_stack.store.formats.ros.mcap_index import Stream as BagStream
+from robot_stack.store.formats.ros.rows import Reader, Span, make_spec, seconds, spans
+from robot_stack.store.formats.ros.suggest import suggest
 from robot_stack.types import ConfigError, StoreError
 
 CLOCKS_APART = 1.0

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from robot_stack.store.formats import lerobot_film
-from robot_stack.store.formats.lerobot_layout import (
+from robot_stack.store.formats.lerobot import film as lerobot_film
+from robot_stack.store.formats.lerobot.layout import (
     DATA_FILE_MB,
     DATA_PATH,
     EPISODES_PATH,
@@ -16,7 +16,7 @@ from robot_stack.store.formats.lerobot_layout import (
     VIDEO_FILE_MB,
     VIDEO_PATH,
 )
-from robot_stack.store.formats.lerobot_piece import Piece, data_file, video_file
+from robot_stack.store.formats.lerobot.piece import Piece, data_file, video_file
 
 
 def join(pieces_root: Path, root: Path, pieces: list[Piece], videos: list[str], rate: float) -> None:

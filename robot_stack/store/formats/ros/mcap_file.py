@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
-from robot_stack.store.formats.bag import Message, Place, Topic, need_rosbags
+from robot_stack.store.formats.ros.bag import Message, Place, Topic, need_rosbags
 from robot_stack.types import StoreError
 
 MAGIC = b"\x89MCAP0\r\n"

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.store.codecs.video import Video, from_packets
-from robot_stack.store.formats import lerobot_video
-from robot_stack.store.formats.lerobot_layout import Clip
+from robot_stack.store.formats.lerobot import video as lerobot_video
+from robot_stack.store.formats.lerobot.layout import Clip
 from robot_stack.store.formats.protocol import Film
 
 _KINDS = ("av1", "h264")

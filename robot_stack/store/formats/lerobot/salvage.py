@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from robot_stack.store.formats import lerobot_table
-from robot_stack.store.formats.lerobot_layout import INFO
-from robot_stack.store.formats.lerobot_thrift import I64, LIST, STRUCT, Reader, Struct, write
+from robot_stack.store.formats.lerobot import table as lerobot_table
+from robot_stack.store.formats.lerobot.layout import INFO
+from robot_stack.store.formats.lerobot.thrift import I64, LIST, STRUCT, Reader, Struct, write
 from robot_stack.types import StoreError
 
 _MAGIC = b"PAR1"

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from robot_stack.store.episode import Episode
-from robot_stack.store.formats import lerobot_film, lerobot_join, lerobot_stats
 from robot_stack.store.formats.exporting import compare
-from robot_stack.store.formats.lerobot_features import ACTION, STATE, Kind
-from robot_stack.store.formats.lerobot_layout import (
+from robot_stack.store.formats.lerobot import film as lerobot_film
+from robot_stack.store.formats.lerobot import join as lerobot_join
+from robot_stack.store.formats.lerobot import stats as lerobot_stats
+from robot_stack.store.formats.lerobot.features import ACTION, STATE, Kind
+from robot_stack.store.formats.lerobot.layout import (
     DATA_FILE_MB,
     DATA_PATH,
     FILES_PER_CHUNK,
@@ -35,9 +37,9 @@ from robot_stack.store.formats.lerobot_layout import (
     VIDEO_FILE_MB,
     VIDEO_PATH,
 )
-from robot_stack.store.formats.lerobot_piece import Piece, PieceWriter, video_file
-from robot_stack.store.formats.lerobot_plan import Plan
-from robot_stack.store.formats.lerobot_source import LeRobotSource
+from robot_stack.store.formats.lerobot.piece import Piece, PieceWriter, video_file
+from robot_stack.store.formats.lerobot.plan import Plan
+from robot_stack.store.formats.lerobot.source import LeRobotSource
 from robot_stack.store.formats.sidecar import Sidecar
 from robot_stack.store.store import Store
 from robot_stack.types import StoreError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_stack.store.formats.mcap_mapping import FieldMap
+from robot_stack.store.formats.ros.mapping import FieldMap
 from robot_stack.types import Array, ConfigError, StoreError
 
 QUATERNION = "geometry_msgs/msg/Quaternion"

@@ -10,7 +10,7 @@ from pathlib import Path
 from struct import error as struct_error
 from typing import Any
 
-from robot_stack.store.formats.bag import CDR, Topic, need_rosbags
+from robot_stack.store.formats.ros.bag import CDR, Topic, need_rosbags
 from robot_stack.types import StoreError
 
 HEADER = "std_msgs/msg/Header"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from robot_stack.store.formats.bag import CDR, Topic
-from robot_stack.store.formats.bags import Bag
-from robot_stack.store.formats.mcap_pictures import COMPRESSED, RAW, is_depth
-from robot_stack.store.formats.ros_types import RosTypes
+from robot_stack.store.formats.ros.bag import CDR, Topic
+from robot_stack.store.formats.ros.bags import Bag
+from robot_stack.store.formats.ros.pictures import COMPRESSED, RAW, is_depth
+from robot_stack.store.formats.ros.ros_types import RosTypes
 from robot_stack.types import StoreError
 
 JOINTS = "sensor_msgs/msg/JointState"

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from robot_stack.store.formats.bag import Message, Place, Topic, need_rosbags
+from robot_stack.store.formats.ros.bag import Message, Place, Topic, need_rosbags
 from robot_stack.types import StoreError
 
 MAGIC = b"SQLite format 3\x00"

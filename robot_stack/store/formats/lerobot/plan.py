@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_stack.spec import Field, Spec
-from robot_stack.store.formats.lerobot_features import (
+from robot_stack.store.formats.lerobot.features import (
     ACTION,
     STATE,
     Column,

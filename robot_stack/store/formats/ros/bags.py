@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from robot_stack.store.formats import db3_file, mcap_file
-from robot_stack.store.formats.bag import BagFile, Message, Topic
-from robot_stack.store.formats.db3_file import Db3File
-from robot_stack.store.formats.mcap_file import McapFile
+from robot_stack.store.formats.ros import db3_file, mcap_file
+from robot_stack.store.formats.ros.bag import BagFile, Message, Topic
+from robot_stack.store.formats.ros.db3_file import Db3File
+from robot_stack.store.formats.ros.mcap_file import McapFile
 from robot_stack.types import StoreError
 
 SUFFIXES = (".mcap", ".db3")
