@@ -56,7 +56,10 @@ VERBS = {
     "deploy": Verb("let a checkpoint fly the robot; take over whenever you want", "deploy.service:deploy"),
     "replay": Verb("fly a stored episode again", "deploy.service:replay"),
     "check": Verb("connect to the robot and measure it against what it should be; moves nothing", "deploy.check:run"),
-    "bench": Verb("measure this machine: the figures of the README", actions={"spine": "deploy.bench.spine:run"}),
+    "bench": Verb(
+        "measure this machine: the figures of the README",
+        actions={"spine": "deploy.bench.spine:run", "store": "deploy.bench.store:run"},
+    ),
     "doctor": Verb("what this machine has and lacks, what that costs, and what to do", "robot_stack.doctor:run"),
 }
 

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.bench.figure import Figure
+from robot_stack import terminal
 
 
 def present(name: str, config: DictConfig, measure: Callable[[DictConfig, Console], list[Figure]]) -> int:
     """Measure, print, and write the figures as JSON to `config.out` if asked to; 1 if one misses its target."""
-    console = Console(highlight=False)
+    console = terminal.console()
     figures = measure(config, console)
     table = Table("what", "measured", "target", title=f"bench {name} on {len(os.sched_getaffinity(0))} cores")
     for figure in figures:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCALES = {"us": 1e6, "ms": 1e3, "s": 1.0, "": 1.0}
+SCALES = dict.fromkeys(("", "x", "/s", "dB"), 1.0) | {"us": 1e6, "ms": 1e3, "s": 1.0, "%": 100.0}
+SCALES |= {"kB": 1e-3, "MB": 1e-6, "MB/min": 60e-6}
+"""Unit -> what a value in SI units, bytes or bytes a second is multiplied with."""
 
 
 @dataclass(frozen=True)
