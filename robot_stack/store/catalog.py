@@ -104,10 +104,9 @@ def read_catalog(shelf: Shelf, spec: Spec) -> Catalog:
         shown, broken, superseded = _newest(shelf, names)
         if shelf.log() == log and (not broken or shelf.names() == names):
             break
-    recordings = {}
-    for name, attrs in shown.items():
-        recording = Recording(shelf.folder / "episodes" / name, spec, attrs)
-        recordings[recording.id] = recording
+    episodes = shelf.folder / "episodes"
+    found = [Recording(episodes, name, spec, attrs) for name, attrs in shown.items()]
+    recordings = {recording.id: recording for recording in found}
     edits = parse(log)
     state = replay_edits(map(_recorded, recordings.values()), edits)
     return Catalog(recordings, state, edits, broken, superseded)
@@ -116,6 +115,8 @@ def read_catalog(shelf: Shelf, spec: Spec) -> Catalog:
 def _newest(shelf: Shelf, names: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
     """Of each episode the newest generation that can be read, with its attributes; folders that cannot be read, and
     why; and those that a newer one has replaced."""
+    if not any("~" in name for name in names):  # nothing was ever compacted: thousands need no sorting out
+        return *shelf.attributes(names), []
     generations: dict[str, list[str]] = {}
     for name in sorted(names, key=split_name, reverse=True):
         generations.setdefault(split_name(name)[0], []).append(name)

@@ -78,7 +78,7 @@ class Index:
 
     def _stamp(self, folder: str) -> Stamp:
         try:
-            status = os.stat(self._episodes / folder / "zarr.json")
+            status = os.stat(f"{self._episodes}/{folder}/zarr.json")
         except (FileNotFoundError, NotADirectoryError):
             return 0, 0
         return status.st_mtime_ns, status.st_size

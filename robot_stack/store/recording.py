@@ -17,12 +17,21 @@ STREAMS = "streams/"
 
 
 class Recording:
-    """The zarr group of one episode. Holds no open file: it may be pickled, and used after a fork."""
+    """The zarr group of one episode. Holds no open file: it may be pickled, and used after a fork.
 
-    def __init__(self, path: Folder, spec: Spec, attrs: Mapping[str, Any]) -> None:
-        self.path, self.spec, self.attrs = path, spec, attrs
-        self.id, self.generation = split_name(path.name)
+    episodes, name: the folder of all episodes, and the name of this one's in it.
+    """
+
+    def __init__(self, episodes: Folder, name: str, spec: Spec, attrs: Mapping[str, Any]) -> None:
+        self.spec, self.attrs = spec, attrs
+        self.id, self.generation = split_name(name)
+        self._episodes, self._name = episodes, name
         self._arrays: dict[str, arrays.Array] = {}
+
+    @property
+    def path(self) -> Folder:
+        """Its folder."""
+        return self._episodes / self._name
 
     def __len__(self) -> int:
         return int(self.attrs["rows"])
@@ -46,12 +55,12 @@ class Recording:
     @property
     def streams(self) -> dict[str, list[str]]:
         """Raw streams: name -> columns."""
-        return {name: list(stream["columns"]) for name, stream in self.attrs.get("streams", {}).items()}
+        return {name: list(self.array(STREAMS + name).attributes["columns"]) for name in self.attrs.get("streams", {})}
 
     def stream(self, name: str) -> NDArray[np.float64]:
         """All rows of a raw stream (N, columns), in the order of arrival."""
-        if name not in self.streams:
-            raise StoreError(f"{self.id} has no stream {name!r}; there are: {', '.join(self.streams) or 'none'}")
+        if name not in (there := self.attrs.get("streams", {})):
+            raise StoreError(f"{self.id} has no stream {name!r}; there are: {', '.join(there) or 'none'}")
         return self.array(STREAMS + name).read()
 
 

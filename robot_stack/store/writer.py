@@ -144,7 +144,9 @@ def finish(place: Destination, spec: Spec, pictures: FrameCodec, rows: int | Non
         remove(folder)
     except OSError as error:
         if not destination.exists():
-            raise StoreError(f"cannot remove {folder}: {error.strerror}; the next writer tries again") from error
+            raise StoreError(
+                f"cannot remove {folder}: {error.strerror}; once the disk can be written, the next writer does it"
+            ) from error
     return destination.exists()
 
 
@@ -198,7 +200,7 @@ def _build(journal: Path, contents: Contents, folder: Path, spec: Spec, pictures
     attrs["drops"] = int(missing(times["time"], attrs["rate"]).sum())
     if head.streams:
         attrs["streams"] = {
-            name: {"columns": columns, **stream_figures(columns, times[STREAMS + name])}
+            name: stream_figures(columns, times[STREAMS + name])
             for name, columns in head.streams.items()
         }
     attrs["content"] = content_hash(spec, digests)
