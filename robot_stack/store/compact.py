@@ -102,7 +102,7 @@ def _rewrite(store: Store, episode: Episode, codecs: dict[str, str]) -> None:
             writer.append(row, {name: next(source) for name, source in sources.items() if step % groups[name] == 0})
     for stream in episode.streams:
         writer.log(stream, episode.stream(stream))
-    writer.commit(episode.attrs["verdict"], was=episode.attrs["content"])
+    writer.commit(episode.attrs["verdict"], was=[*episode.attrs.get("was", []), episode.attrs["content"]])
 
 
 def _codecs(episode: Episode, name: str | None) -> dict[str, str]:

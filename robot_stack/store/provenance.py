@@ -15,6 +15,7 @@ class State(StrEnum):
     """What became of an episode since."""
 
     SAME = "same"
+    COMPACTED = "compacted"  # the same rows, with pictures that may have been compressed again
     CHANGED = "changed"
     MISSING = "missing"
     NEW = "new since"
@@ -60,13 +61,20 @@ def learned_from(records: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def compare(noted: Mapping[str, Any], episodes: Sequence[Episode]) -> Iterator[Fate]:
     """What became of each episode that was learned from, and what is new; a corrected label changes nothing."""
-    now = {episode.id: episode.attrs["content"] for episode in episodes}
+    now = {episode.id: episode for episode in episodes}
     for use in (TRAINING, HELD_OUT):
         for name, content in noted[use].items():
-            state = State.MISSING if name not in now else State.SAME if now[name] == content else State.CHANGED
-            yield Fate(name, use, state)
+            yield Fate(name, use, _state(now.get(name), content))
     known = noted[TRAINING].keys() | noted[HELD_OUT].keys() | noted[LEFT_OUT].keys()
     yield from (Fate(name, "", State.NEW) for name in now if name not in known)
+
+
+def _state(episode: Episode | None, content: str) -> State:
+    if episode is None:
+        return State.MISSING
+    if episode.attrs["content"] == content:
+        return State.SAME
+    return State.COMPACTED if content in episode.attrs.get("was", []) else State.CHANGED
 
 
 def absolute(store: str) -> str:

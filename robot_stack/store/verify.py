@@ -13,7 +13,7 @@ from robot_stack.store.store import Store
 from robot_stack.terminal import console, count, table
 from robot_stack.types import CheckpointError, ConfigError
 
-_COLOURS = {State.SAME: "", State.CHANGED: "red", State.MISSING: "red", State.NEW: "yellow"}
+_COLOURS = {State.SAME: "", State.COMPACTED: "yellow", State.CHANGED: "red", State.MISSING: "red", State.NEW: "yellow"}
 
 
 def run(cfg: Mapping[str, Any]) -> int:

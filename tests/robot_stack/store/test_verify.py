@@ -10,6 +10,7 @@ import pytest
 
 from robot_stack.cli import main
 from robot_stack.store import Store
+from robot_stack.store.compact import compact
 from robot_stack.store.provenance import State, compare, learned_from, record
 from robot_stack.store.verify import run
 from robot_stack.types import CheckpointError, ConfigError
@@ -84,6 +85,15 @@ def test_edits_are_named_until_they_are_undone(runs: Path, store: Path, capsys: 
         opened.undo()
         opened.undo()
     assert verify(runs) == 0
+
+
+def test_compacting_is_told_apart_from_a_change(runs: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for codec in ("jpeg", "av1"):
+        with Store.open(store) as opened:
+            compact(opened, "zstd")
+            compact(opened, codec)
+        assert verify(runs) == 1
+        assert f"{store}: 3 compacted\n" in capsys.readouterr().out
 
 
 def test_a_view_is_compared_as_the_view(store: Path) -> None:
