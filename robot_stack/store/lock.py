@@ -18,12 +18,12 @@ class WriterLock:
             if not writing.is_dir():  # a copy of a store may lack it
                 disk.make(writing)
             self._descriptor = os.open(writing, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in writing.glob("*.partial"):  # of a writer killed while it noted something
-                disk.remove(left)
-            self._note(pid=os.getpid())
+            try:
+                self._take()
+            except OSError:
+                self.close()
+                raise
         except BlockingIOError as error:
-            os.close(self._descriptor)
             holder = self._notes().get("pid", "unknown")
             raise StoreError(
                 f"{writing.parent} is being written by process {holder}: one writer a store; wait for it or end it"
@@ -49,6 +49,12 @@ class WriterLock:
     def close(self) -> None:
         """Let another writer in."""
         os.close(self._descriptor)
+
+    def _take(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for left in self._writing.glob("*.partial"):  # of a writer killed while it noted something
+            disk.remove(left)
+        self._note(pid=os.getpid())
 
     def _notes(self) -> dict[str, Any]:
         return arrays.read_attributes(self._writing) if (self._writing / "zarr.json").exists() else {}

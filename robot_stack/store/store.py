@@ -193,13 +193,14 @@ class Store:
         self.claim()
         ours = {writer.folder for writer in self._writers if writer.is_open}
         orphans = sorted(e.name for e in os.scandir(self.path / "writing") if e.is_dir() and e.name not in ours)
+        shown = set(self.catalog.state.entries) if orphans else set()  # what compact copies is there already
         saved = []
         for name in orphans:
             had = (self.path / "episodes" / name).exists()
             if finish(self._places(name), self.spec, self._pictures) and not had:
                 self._noted(name)
                 saved.append(split_name(name)[0])
-        return saved
+        return [episode for episode in saved if episode not in shown]
 
     def delete(self, ids: Sequence[str]) -> Edit:
         """Hide episodes; `undo` brings them back, `data compact` removes them from the disk."""
