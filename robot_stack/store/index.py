@@ -50,9 +50,13 @@ class Index:
 
     def is_stale(self, folders: Iterable[str]) -> bool:
         """Whether the file lacks one of these folders, or has it otherwise, or has one more."""
-        lines = dict(_parse(self._file.read_bytes())) if self._file.exists() else {}
-        names = set(folders)
-        return lines.keys() != names or any(lines[name][0] != self._stamp(name) for name in names)
+        content = self._file.read_bytes() if self._file.exists() else b""
+        lines, names = dict(_parse(content)), set(folders)
+        return (
+            lines.keys() != names
+            or content.count(b"\n") != len(names)
+            or any(lines[name][0] != self._stamp(name) for name in names)
+        )
 
     def rebuild(self, folders: Iterable[str]) -> None:
         """Write the file anew from the episodes. For the store's one writer."""
