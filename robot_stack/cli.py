@@ -27,9 +27,9 @@ DATA = {
     "info": "robot_stack.store.cli:info",
     "list": "robot_stack.store.cli:list_episodes",
     "check": "robot_stack.store.cli:check",
-    "import": "robot_stack.store.formats.cli:run_import",
-    "compact": "robot_stack.store.compact_cli:run",
-    "export": "robot_stack.store.formats.cli:run_export",
+    "view": "deploy.viewer:run",
+    "report": "deploy.report.store:run",
+    "quality": "robot_stack.quality.cli:run",
     "delete": "robot_stack.store.edit_cli:delete",
     "trim": "robot_stack.store.edit_cli:trim",
     "split": "robot_stack.store.edit_cli:split",
@@ -38,11 +38,11 @@ DATA = {
     "filter": "robot_stack.store.edit_cli:make_view",
     "undo": "robot_stack.store.edit_cli:undo",
     "log": "robot_stack.store.edit_cli:show_log",
-    "cache": "robot_stack.store.show_cache:run",
+    "compact": "robot_stack.store.compact_cli:run",
+    "import": "robot_stack.store.formats.cli:run_import",
+    "export": "robot_stack.store.formats.cli:run_export",
     "verify": "robot_stack.store.verify:run",
-    "quality": "robot_stack.quality.cli:run",
-    "view": "deploy.viewer:run",
-    "report": "deploy.report.store:run",
+    "cache": "robot_stack.store.show_cache:run",
 }
 
 VERBS = {
