@@ -261,7 +261,11 @@ class Array:
     def _read_file(self, number: int, first: int, out: NDArray[Any]) -> None:
         if self.codec is None:
             whole = np.empty((self._per_file, *self.shape[1:]), self.dtype)
-            decode_into(self._content(number), whole)
+            content = self._content(number)
+            try:
+                decode_into(content, whole)
+            except StoreError as error:
+                raise self._damaged(number, 0, error) from error
             out[:] = whole[first : first + len(out)]
             return
         group, done = self.codec.group, 0
@@ -269,7 +273,10 @@ class Array:
         for chunk in chunks:
             skip = (first + done) % group
             last = min(len(out), done + group - skip)
-            self.codec.decode_into(chunk, out[done:last], skip)
+            try:
+                self.codec.decode_into(chunk, out[done:last], skip)
+            except StoreError as error:
+                raise self._damaged(number, first + done, error) from error
             done = last
 
     def _content(self, number: int) -> bytes:
@@ -315,6 +322,13 @@ class Array:
 
     def _gone(self, path: Folder) -> StoreError:
         return _missing(path)
+
+    def _damaged(self, number: int, row: int, error: StoreError) -> StoreError:
+        """What a codec said of a chunk, and where that is: it begins with, or holds, row `row` of file `number`."""
+        return StoreError(
+            f"{self._file(number)}, row {number * self._per_file + row}: {error}; restore the file from a copy, or "
+            "hide its episode with `robot-stack data check --fix`"
+        )
 
     def _read_foreign(self, start: int, stop: int) -> NDArray[Any]:
         """An array that another program wrote in another chunking or codec: slower, through the zarr library."""

@@ -9,11 +9,14 @@ from robot_stack.quality.checks import inspect
 from robot_stack.quality.finding import Finding, Severity
 from robot_stack.spec import Field
 from robot_stack.store import disk
+from robot_stack.store.arrays import Array
 from robot_stack.store.catalog import LocalShelf
 from robot_stack.store.episode import Episode
+from robot_stack.store.journal import scan
 from robot_stack.store.lock import is_locked
 from robot_stack.store.recording import STREAMS, Recording, content_hash
 from robot_stack.store.store import Store
+from robot_stack.store.writer import JOURNAL
 from robot_stack.types import StoreError
 
 RESTORE = "restore this episode from a copy; `data check --fix` hides it until then"
@@ -30,9 +33,7 @@ def check_store(store: Store) -> Iterator[Finding]:
         return
     for entry in sorted((store.path / "writing").glob("ep-*")):
         if entry.is_dir():
-            yield Finding(
-                entry.name, -1, Severity.WARNING, "recording was cut off before its commit", f"salvage: {FIX}"
-            )
+            yield _left(entry)
         else:
             advice = "rows after the damage may be in it: see FORMAT.md, Journal; remove it when you have looked"
             yield Finding(entry.name, -1, Severity.WARNING, "a journal with damage in it was kept", advice)
@@ -41,6 +42,16 @@ def check_store(store: Store) -> Iterator[Finding]:
     names = {path.name for path in (store.path / "episodes").iterdir() if path.is_dir()}
     if LocalShelf(store.path).index.is_stale(names - catalog.broken.keys()):
         yield Finding("", -1, Severity.ADVICE, "the index is missing or behind: opening takes longer", FIX)
+
+
+def _left(folder: Path) -> Finding:
+    """What a writer that was killed left in `writing`."""
+    journal = folder / JOURNAL
+    contents = scan(journal) if journal.exists() else None
+    if contents is None or contents.head is None or (contents.commit is None and not contents.head.salvage):
+        what = "left of an import or a compaction that was cut off: nothing is lost, run it again"
+        return Finding(folder.name, -1, Severity.ADVICE, what, f"remove it: {FIX}")
+    return Finding(folder.name, -1, Severity.WARNING, "recording was cut off before its commit", f"salvage: {FIX}")
 
 
 def check_episode(episode: Episode) -> list[Finding]:
@@ -85,6 +96,7 @@ def damages(recording: Recording) -> Iterator[str]:
     """What about an episode on disk is not as it was committed."""
     names = [*recording.spec.fields, *(STREAMS + name for name in recording.streams)]
     digests: dict[str, str] = {}
+    changed = False
     try:
         for name in names:
             array = recording.array(name)
@@ -92,12 +104,23 @@ def damages(recording: Recording) -> Iterator[str]:
                 yield from _misfits(recording, recording.spec[name])
             digests[name] = array.digest()
             if digests[name] != array.attributes.get("sha256"):
-                yield f"{name} is not what was recorded: its hash differs"
+                changed = True
+                yield f"{name} is not what was recorded: {_where(array)}"
     except (StoreError, OSError, KeyError) as error:
         yield f"cannot be read: {error}"
         return
-    if content_hash(recording.spec, digests) != recording.attrs.get("content"):
+    if not changed and content_hash(recording.spec, digests) != recording.attrs.get("content"):
         yield "the hash of its content differs from the one it was committed with"
+
+
+def _where(array: Array) -> str:
+    """The first row that cannot be read, of an array whose hash differs."""
+    try:
+        for _ in array.blocks():
+            pass
+    except StoreError as error:
+        return str(error)
+    return "its hash differs"
 
 
 def _misfits(recording: Recording, field: Field) -> Iterator[str]:

@@ -6,6 +6,7 @@ the next `data compact` goes on. Pictures that stay in their codec are copied as
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from robot_stack.store.edits import compacted
 from robot_stack.store.episode import Episode
 from robot_stack.store.recording import folder_name
 from robot_stack.store.store import Store
+from robot_stack.store.writer import EpisodeWriter
 from robot_stack.types import StoreError
 
 Progress = Callable[[int], None]
@@ -89,6 +91,17 @@ def _finish(store: Store) -> int:
 
 def _rewrite(store: Store, episode: Episode, codecs: dict[str, str]) -> None:
     writer = store.copy(episode, codecs)
+    try:
+        _copy(episode, writer, codecs)
+    except BaseException:  # an interrupted copy is of no use to anybody
+        with suppress(StoreError):
+            writer.discard()
+        raise
+    writer.commit(episode.attrs["verdict"], was=episode.attrs["content"])
+
+
+def _copy(episode: Episode, writer: EpisodeWriter, codecs: dict[str, str]) -> None:
+    """Write all rows and streams of an episode, as it is seen."""
     sources = {name: _chunks(episode, name, codec(one)) for name, one in codecs.items()}
     groups = {name: codec(one).group for name, one in codecs.items()}
     tables = [name for name in episode.spec.fields if name not in codecs]
@@ -102,7 +115,6 @@ def _rewrite(store: Store, episode: Episode, codecs: dict[str, str]) -> None:
             writer.append(row, {name: next(source) for name, source in sources.items() if step % groups[name] == 0})
     for stream in episode.streams:
         writer.log(stream, episode.stream(stream))
-    writer.commit(episode.attrs["verdict"], was=[*episode.attrs.get("was", []), episode.attrs["content"]])
 
 
 def _codecs(episode: Episode, name: str | None) -> dict[str, str]:

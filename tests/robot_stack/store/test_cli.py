@@ -140,3 +140,31 @@ def test_check_does_not_take_a_recording_in_progress_for_a_wreck(
 def test_a_store_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store at"):
         cli.info({"store": str(tmp_path / "none")})
+
+
+def test_a_damaged_picture_is_named_with_its_file_and_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.create(tmp_path / "s", STATION.row, {"name": "cell", "rate": 10.0}, "jpeg")
+    episode = store[record(store)]
+    array = episode.recordings[0].array("image.front")
+    sizes = [len(chunk) for chunk in array.chunks()]
+    shard = next(array.path.glob("c.*"))
+    content = bytearray(shard.read_bytes())
+    content[sum(sizes[:7]) + sizes[7] // 2] ^= 4
+    shard.write_bytes(content)
+    with pytest.raises(StoreError, match=rf"{shard}, row 7: .*checksum is wrong; restore the file"):
+        episode["image.front"]
+    code, printed = check(store, capsys)
+    assert (code, "row 7" in " ".join(printed.split())) == (1, True)
+    assert printed.count("error") == 2  # the finding and the sum: the hash of the content says nothing new
+    store.close()
+
+
+def test_check_says_of_a_copy_that_was_cut_off_that_nothing_is_lost(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    episode = store[record(store)]
+    store.copy(episode, {}).close()
+    store.close()
+    code, printed = check(store, capsys)
+    assert (code, "nothing is lost" in " ".join(printed.split())) == (0, True)
+    assert "recording was cut off" not in printed

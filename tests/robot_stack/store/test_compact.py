@@ -149,3 +149,11 @@ def test_rows_that_were_cut_away_do_not_count_as_missing(store: Store) -> None:
     assert store["ep-000000"].attrs["drops"] == 0
     store.split("ep-000003", 3)
     assert [episode.attrs["drops"] for episode in store.episodes] == [0] * 4
+
+
+def test_a_damaged_episode_stops_compact_and_leaves_no_copy_behind(store: Store) -> None:
+    path = store["ep-000000"].recordings[0].array("q").path / "c.0.0"
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(StoreError, match="restore the file from a copy"):
+        compact(store, "av1")
+    assert [entry.name for entry in (store.path / "writing").iterdir()] == ["zarr.json"]
