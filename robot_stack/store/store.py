@@ -156,7 +156,8 @@ class Store:
         if entry is None:
             if episode in catalog.broken:
                 raise StoreError(f"episode {episode} cannot be read: {catalog.broken[episode]}")
-            where = f"; edit: {catalog.state.replaced_by[episode]}" if episode in catalog.state.replaced_by else ""
+            edit = catalog.state.replaced_by.get(episode)
+            where = f": {edit}, which `robot-stack data undo` takes back" if edit else ""
             raise StoreError(
                 f"no episode {episode!r} in {self.name}{where}; `robot-stack data list` shows what is there"
             )
@@ -344,10 +345,13 @@ class Store:
         assert isinstance(self._shelf, LocalShelf)
         if not (self.path / CATALOG).is_dir():  # a store of version 1, or a copy that lacks it
             arrays.write_drawer(self.path / CATALOG, _DRAWER)
+        root = arrays.read_attributes(self.path)
+        if root["version"] < VERSION:  # older software must not read past what is written from now on
+            arrays.replace_group(self.path, {**root, "version": VERSION})
         catalog = self.catalog
         for folder in catalog.superseded:
             self.remove(folder)
-        for left in (self.path / CATALOG).glob("*.partial"):  # of a writer killed while it replaced a file
+        for left in [*self.path.glob("*.partial"), *(self.path / CATALOG).glob("*.partial")]:  # of a killed writer
             disk.remove(left)
         if self._shelf.index.is_stale(set(self._shelf.names()) - catalog.broken.keys()):
             self._shelf.index.rebuild(self._shelf.names())
@@ -391,6 +395,11 @@ def _read_root(folder: Folder) -> dict[str, Any]:
         if isinstance(folder, Path) and (folder / ".zgroup").exists():
             raise StoreError(
                 f"{folder} is a zarr v2 folder: `robot-stack data import from={folder} store=…` brings it in"
+            ) from error
+        if isinstance(folder, Path) and (folder / "episodes" / "zarr.json").exists():
+            raise StoreError(
+                f"{error}. The episodes beside it are not touched: restore that one file from a copy, or take it from "
+                "another store of the same station and fields"
             ) from error
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             raise StoreError(

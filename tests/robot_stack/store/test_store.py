@@ -291,3 +291,28 @@ def test_a_damaged_frame_is_an_error_and_not_a_picture(tmp_path: Path) -> None:
     shard.write_bytes(content[:-1] + b"x")
     with pytest.raises(StoreError, match=r"index of .* is damaged"):
         store[episode.id]["image.front"]
+
+
+def test_a_store_of_version_1_is_of_version_2_once_it_was_written_to(tmp_path: Path) -> None:
+    _set_version(tmp_path / "s", 1)
+    with Store.open(tmp_path / "s") as store:
+        assert _version(store.path) == 1  # reading changes nothing
+        record(store, random_rows(SPEC, 2))
+    (tmp_path / "s" / "zarr.json.7.partial").touch()  # of a writer that was killed while it did that
+    with Store.open(tmp_path / "s") as store:
+        store.delete(["ep-000000"])
+    assert _version(store.path) == 2  # software that knows no edits says so, and does not show what was deleted
+    assert not list(store.path.glob("*.partial"))
+
+
+def _version(path: Path) -> int:
+    version: int = json.loads((path / "zarr.json").read_text())["attributes"]["version"]
+    return version
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_store_that_lost_its_root_is_not_said_to_be_none(tmp_path: Path, content: str | None) -> None:
+    root = Store.create(tmp_path / "s", SPEC, STATION, "zstd").path / "zarr.json"
+    root.unlink() if content is None else root.write_text(content)
+    with pytest.raises(StoreError, match=r"episodes beside it are not touched: restore that one file"):
+        Store.open(tmp_path / "s")
