@@ -1,24 +1,25 @@
-"""Whatever instant a recording process is killed at, the store opens and every whole row is there."""
+"""Whatever instant a process is killed at, the store opens and every whole row is there."""
 
 import os
-import random
 import runpy
-import subprocess
-import sys
-import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from robot_stack.store import Episode, Store
-from robot_stack.store.recording import content_hash
+from deploy.bench.kills import campaign
+from deploy.bench.known import Known, made, problems
+from deploy.bench.ledger import Ledger, Open
+from deploy.bench.random_work import WORK
+from robot_stack.store import Episode, Store, disk
 from robot_stack.store.journal import scan
-from robot_stack.types import StoreError
+from robot_stack.store.recording import content_hash
+from robot_stack.types import RobotStackError, StoreError
 
-SCRIPT = Path(__file__).with_name("recording.py")
-recording: dict[str, Any] = runpy.run_path(str(SCRIPT))
+recording: dict[str, Any] = runpy.run_path(str(Path(__file__).with_name("recording.py")))
 SPEC, row = recording["SPEC"], recording["row"]
 
 
@@ -29,51 +30,75 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "s"
 
 
-def start(path: Path, how: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[3])}  # also where the package is not installed
-    command = [sys.executable, str(SCRIPT), how, str(path)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
 def assert_whole(episode: Episode) -> None:
     """Every row is the one that was appended, and the hash is that of what is on disk."""
     assert np.array_equal(episode.rows(), np.stack([row(step) for step in range(len(episode))]))
     assert content_hash(SPEC, {name: episode.digest(name) for name in SPEC.fields}) == episode.attrs["content"]
 
 
-def test_killed_at_random_instants_the_store_opens_and_no_committed_episode_changes(path: Path) -> None:
-    committed: dict[str, str] = {}
-    rng = random.Random(5)
-    for _ in range(15):
-        with start(path, "for ever") as process:
-            assert process.stdout is not None
-            process.stdout.readline()  # it is past its imports, and has committed an episode
-            time.sleep(rng.uniform(0.0, 0.2))
-            process.kill()
-        store = Store.open(path)
-        ids = {episode.id for episode in store.episodes}
-        assert committed.keys() <= ids
-        committed |= {episode.id: str(episode.attrs["content"]) for episode in store.episodes}
-    with Store.open(path) as store:
-        store.salvage()
-        for episode in store.episodes:
-            assert_whole(episode)
-            assert committed.get(episode.id, episode.attrs["content"]) == episode.attrs["content"]
-        assert any(episode.attrs["salvaged"] for episode in store.episodes)  # some were killed between two rows
-    assert list((path / "writing").glob("ep-*")) == []
+def test_killed_at_random_instants_whatever_is_done_nothing_is_lost(tmp_path: Path) -> None:
+    report = campaign(tmp_path, kills=40, seed=3)
+    assert report.problems == []
+    assert sum(report.kills.values()) == 40
+    assert sum(report.kills[phase] > 0 for phase in WORK) >= 4  # where it lands is chance
+    assert min(report.committed, report.salvaged) > 0
+    with Store.open(tmp_path / "store") as store:
+        assert list(problems(store)) == []
 
 
-def test_killed_at_every_step_of_a_commit_the_episode_comes_in_with_its_verdict(path: Path) -> None:
-    with start(path, "every step") as process:
-        assert process.wait(timeout=60) == 0
-    with Store.open(path) as store:
-        store.salvage()
-        assert len(store) > 20  # so many steps has a commit
-        for episode in store.episodes:
-            assert_whole(episode)
-            assert len(episode) == 3
-            assert episode.attrs["verdict"] == "success"
-            assert episode.attrs["salvaged"] is False
+def heard(*announced: list[Any]) -> Ledger:
+    """What must be shown after that was announced."""
+    ledger = Ledger()
+    for what in announced:
+        ledger.hear(*what)
+    return ledger
+
+
+RECORDED = [["record", 1, 2, "failure"], ["row"], ["row"], ["commit"], ["recorded", "ep-000000"]]
+
+
+def test_the_campaign_notices_what_is_lost() -> None:
+    first, second = made(1, 2, "failure"), made(2, 3)
+    assert heard(*RECORDED).disagreement({"ep-000000": first}, {}) == ""
+    assert heard(*RECORDED).disagreement({}, {}) != ""
+    assert heard(*RECORDED).disagreement({"ep-000000": second}, {}) != ""
+    assert heard(*RECORDED).disagreement({"ep-000000": first, "ep-000001": second}, {}) != ""
+    with pytest.raises(RobotStackError, match="is lost"):
+        heard(["record", 1, 2, "failure"], ["row"], ["salvaged", []])
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(1, False), (2, True), (3, True), (4, False)])
+def test_the_campaign_wants_all_rows_that_were_appended_and_at_most_the_one_being_appended(
+    rows: int, fits: bool
+) -> None:
+    cut_off = replace(made(1, rows, "unknown"), salvaged=True)
+    assert Open(1, 9, "success", rows=2).becomes(cut_off) is fits
+    assert Open(1, rows, "success", rows=rows, is_committing=fits).becomes(made(1, rows)) is fits
+
+
+@pytest.mark.parametrize(
+    ("edit", "after"),
+    [
+        (["delete", ["ep-000000"]], {}),
+        (["trim", ["ep-000000"], 1, 2], {"ep-000000": Known(((1, 1, 1),), "failure")}),
+        (["source", ["ep-000000"], 1, 2, 2], {"ep-000000": Known(((1, 0, 1), (1, 1, 2)), "failure")}),
+        (
+            ["split", ["ep-000000"], 1],
+            {"ep-000001": Known(((1, 0, 1),), "failure"), "ep-000002": Known(((1, 1, 1),), "failure")},
+        ),
+    ],
+)
+def test_the_campaign_takes_an_edit_that_was_killed_as_done_or_not_done(
+    edit: list[Any], after: dict[str, Known]
+) -> None:
+    before = {"ep-000000": made(1, 2, "failure")}
+    for shown in (before, after):
+        assert heard(*RECORDED, ["edit", *edit]).disagreement(shown, {}) == ""
+    done = heard(*RECORDED, ["edit", *edit], ["edited", ["ep-000001", "ep-000002"]])
+    assert done.disagreement(before, {}) != ""
+    done.hear("edit", "undo")
+    done.hear("edited", [])
+    assert done.disagreement(before, {}) == ""
 
 
 def test_a_journal_cut_at_any_byte_gives_all_its_whole_rows(path: Path) -> None:
@@ -111,6 +136,39 @@ def test_a_journal_with_a_flipped_bit_is_read_up_to_it(path: Path) -> None:
     content[-10] ^= 1
     journal.write_bytes(content)
     assert scan(journal).rows == 3
+
+
+def test_a_journal_with_damage_is_kept_also_when_its_salvage_was_killed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(path) as store:
+        writer = store.writer({"kind": "collect"})
+        for step in range(4):
+            writer.append(row(step))
+    journal = path / "writing" / writer.id / "journal"
+    content = bytearray(journal.read_bytes())
+    content[-10] ^= 1
+    journal.write_bytes(content)
+    with monkeypatch.context() as patch, Store.open(path) as store:
+        patch.setattr(disk, "rename", _once(disk.rename))
+        store.salvage()  # what it does after the first rename fails
+    with Store.open(path) as store:
+        assert store.salvage() == []
+        assert len(store.episodes[0]) == 3
+    kept = path / "writing" / f"{writer.id}.damaged-journal"
+    assert kept.read_bytes() == content
+
+
+def _once(rename: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+    calls: list[Path] = []
+
+    def call(source: Path, destination: Path) -> None:
+        if calls:
+            _full()
+        calls.append(source)
+        rename(source, destination)
+
+    return call
 
 
 def test_an_episode_left_open_is_salvaged_by_the_next_writer_but_not_by_its_own(path: Path) -> None:
