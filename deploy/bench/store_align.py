@@ -4,7 +4,7 @@ Each message says in its own pixels or numbers which one it is, so that a row is
 times that came with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,20 +44,33 @@ class Messages:
 
 
 def measure(config: Mapping[str, Any], folder: Path, say: Say) -> list[Figure]:
-    """Rows of the Observer against the generator's truth."""
+    """Rows of the Observer against the generator's truth: asked when all of it has come, and at once, as rows are."""
     rows = int(config["align_rows"])
     say(f"{rows} rows of frames that drop and jitter")
-    wrong, lost, swapped = misaligned(rows, seed=11)
+    later, at_once = align(rows, seed=11, wait=1 / STATION.rate), align(rows, seed=11, wait=0.0)
     what = f"align {rows} rows"
     return [
-        count(f"{what}: misaligned rows", wrong, 0),
-        count(f"{what}: frames dropped, {DROPPED:.0%}", lost),
-        count(f"{what}: frames overtaken, {JITTER * 1e3:.0f} ms jitter", swapped),
+        count(f"{what}: misaligned", later.wrong, 0),
+        count(f"{what}, made at once: misaligned, by what had come", at_once.wrong, 0),
+        count(f"{what}, made at once: with a newer frame still on its way", at_once.early),
+        count(f"{what}: frames dropped, {DROPPED:.0%}", later.dropped),
+        count(f"{what}: frames overtaken, {JITTER * 1e3:.0f} ms jitter", later.overtaken),
     ]
 
 
-def misaligned(rows: int, seed: int) -> tuple[int, int, int]:
-    """Rows in which a stream is not the newest there was; frames that were dropped; frames that overtook another."""
+@dataclass(frozen=True)
+class Aligned:
+    """Rows in which a stream is not the newest that had come; rows before whose making the newest had not come; frames
+    that were dropped; frames that another one overtook."""
+
+    wrong: int
+    early: int
+    dropped: int
+    overtaken: int
+
+
+def align(rows: int, seed: int, wait: float) -> Aligned:
+    """Rows of all streams, each made `wait` after its time [s]."""
     generator = np.random.default_rng(seed)
     seconds = (rows + 5) / STATION.rate
     cameras = [_messages(STATION.camera(name), _FRAMES, seconds, generator, drop=True) for name in STATION.cameras]
@@ -65,26 +78,30 @@ def misaligned(rows: int, seed: int) -> tuple[int, int, int]:
         _messages(topic, hertz, seconds, generator) for topic, hertz in ((STATION.control, _STATES), (GRIPPER, _FRAMES))
     ]
     streams = [*cameras, *others]
+    wrong = early = 0
+    for time, seen in _observed(streams, rows, wait):
+        wrong += seen is None or _numbers(seen) != [stream.newest(time, time + wait) for stream in streams]
+        early += any(camera.newest(time, np.inf) != camera.newest(time, time + wait) for camera in cameras)
+    lost = sum(round(seconds * _FRAMES) - len(camera.captured) for camera in cameras)
+    overtaken = sum(int((np.diff(camera.captured[np.argsort(camera.arrived)]) < 0).sum()) for camera in cameras)
+    return Aligned(wrong, early, lost, overtaken)
+
+
+def _observed(streams: list[Messages], rows: int, wait: float) -> Iterator[tuple[float, Record | None]]:
+    """Times of rows, and what the Observer says of them while messages arrive."""
     bus = LocalBus()
     observer = Observer(bus, STATION)
     publishers = [bus.publisher(stream.topic) for stream in streams]
-    queue = sorted(
-        (time, place, number) for place, one in enumerate(streams) for number, time in enumerate(one.arrived)
-    )
-    wrong = at = 0
+    arrivals = sorted((at, place, number) for place, one in enumerate(streams) for number, at in enumerate(one.arrived))
+    come = 0
     for row in range(2, rows + 2):
-        asked = (row + 1) / STATION.rate  # one row later, as the recorder does
-        while at < len(queue) and queue[at][0] <= asked:
-            _, place, number = queue[at]
+        time = row / STATION.rate
+        while come < len(arrivals) and arrivals[come][0] <= time + wait:
+            _, place, number = arrivals[come]
             publishers[place].send(_message(streams[place], number))
-            at += 1
             observer.update()
-        seen = observer.at(row / STATION.rate)
-        truth = [stream.newest(row / STATION.rate, asked) for stream in streams]
-        wrong += seen is None or [*_numbers(seen)] != truth
-    lost = sum(round(seconds * _FRAMES) - len(camera.captured) for camera in cameras)
-    overtook = sum(int((np.diff(camera.captured[np.argsort(camera.arrived)]) < 0).sum()) for camera in cameras)
-    return wrong, lost, overtook
+            come += 1
+        yield time, observer.at(time)
 
 
 def _messages(

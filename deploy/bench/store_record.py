@@ -127,16 +127,14 @@ def messages_lost(session: Session) -> int:
 def rows_misaligned(session: Session) -> int:
     """Rows of which a picture is not the newest that was captured at or before their time.
 
-    A row is made one period after its time; a picture that was sent later than that, because this machine kept the
-    camera waiting, may be in it or not.
+    The recorder makes a row when its time comes: a picture that was captured before and sent after may be in it or not.
     """
     rows, wrong = session.episode["time"], np.zeros(len(session.episode), bool)
-    made = rows + 1 / session.episode.attrs["rate"]
     for topic, messages in session.truth.items():
         if topic.startswith("camera."):
             captured, sent = messages.T
             newest = np.searchsorted(captured, rows, side="right") - 1
-            known = np.minimum(newest, np.searchsorted(sent, made, side="right") - 1)
+            known = np.minimum(newest, np.searchsorted(sent, rows, side="right") - 1)
             used = np.searchsorted(captured, session.episode[f"image.{topic.removeprefix('camera.')}.time"])
             wrong |= (used < known) | (used > newest)
     return int(wrong.sum())

@@ -5,6 +5,7 @@ to the same batches of pictures in bytes: 16 rows of state and action, 2 picture
 which gathers batches by itself, is measured as training uses it: without workers.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,5 +226,6 @@ def _rate(read: Reader, numbers: NDArray[np.int64]) -> float:
 
 def _memory() -> int:
     """Of this process and its workers, what they share counted once [B]."""
+    gc.collect()
     here = psutil.Process()
     return sum(int(process.memory_full_info().pss) for process in [here, *here.children(recursive=True)])

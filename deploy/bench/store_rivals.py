@@ -1,7 +1,8 @@
 """What others record with, on the same pictures; run by `store_work.rival` in a process of its own.
 
 LeRobotDataset as `lerobot-record` calls it, and a zarr v2 buffer of the layout and with the codecs of
-diffusion_policy's `ReplayBuffer` (`compressors='disk'`: Blosc zstd 5 with bitshuffle; one picture a chunk).
+diffusion_policy's `ReplayBuffer` (`compressors='disk'`: Blosc zstd 5 with bitshuffle; one picture a chunk), through
+the zarr library that is installed here. Its real robot keeps mp4 files while it records and builds that buffer later.
 """
 
 import json

@@ -98,6 +98,6 @@ def _fill(store: Path, cache: Path) -> float:
 
 
 def _sizes(folder: Path, stores: Mapping[str, str]) -> dict[str, float]:
-    sizes = {f"store, {codec}": float(disk_bytes(Path(path))) for codec, path in stores.items()}
+    sizes = {f"store {codec}": float(disk_bytes(Path(path))) for codec, path in stores.items()}
     others = {"LeRobot": "lerobot", "zarr v2": "zarr", "cache": "cache"}
     return sizes | {name: float(disk_bytes(folder / place)) for name, place in others.items()}

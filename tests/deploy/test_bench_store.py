@@ -88,16 +88,18 @@ def test_ratio_is_of_pairs_and_is_judged_by_their_median() -> None:
     assert store_work.ratio("", [1.9], [1.0], 2.0).met is False
 
 
-def test_rows_are_the_newest_frames_though_some_drop_and_some_overtake() -> None:
-    wrong, dropped, overtaken = store_align.misaligned(200, seed=1)
-    assert wrong == 0
-    assert 0.05 < dropped / (2 * 20.5 * 30) < 0.15
-    assert overtaken > 0
+@pytest.mark.parametrize("wait", [0.0, 0.1])
+def test_rows_are_the_newest_frames_though_some_drop_and_some_overtake(wait: float) -> None:
+    aligned = store_align.align(200, seed=1, wait=wait)
+    assert aligned.wrong == 0
+    assert 0.05 < aligned.dropped / (2 * 20.5 * 30) < 0.15
+    assert aligned.overtaken > 0
+    assert (aligned.early > 0) is (wait == 0.0)
 
 
 def test_observer_that_takes_what_came_last_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observe._Stream, "at", lambda self, time: self._messages[-1] if self._messages else None)
-    assert store_align.misaligned(50, seed=1)[0] > 10
+    assert store_align.align(50, seed=1, wait=0.1).wrong > 10
 
 
 def test_copies_of_an_episode_are_a_store_that_opens_with_all_of_them(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_row_with_an_older_picture_than_there_was_is_counted(session: store_reco
     assert store_record.rows_misaligned(other) == 1
 
 
-def test_picture_that_the_machine_sent_too_late_for_its_row_is_not_held_against_the_recorder(
+def test_picture_that_was_sent_after_its_row_was_made_is_not_held_against_the_recorder(
     session: store_record.Session,
 ) -> None:
     time = session.episode["time"][5]
