@@ -200,8 +200,7 @@ def _build(journal: Path, contents: Contents, folder: Path, spec: Spec, pictures
     attrs["drops"] = int(missing(times["time"], attrs["rate"]).sum())
     if head.streams:
         attrs["streams"] = {
-            name: stream_figures(columns, times[STREAMS + name])
-            for name, columns in head.streams.items()
+            name: stream_figures(columns, times[STREAMS + name]) for name, columns in head.streams.items()
         }
     attrs["content"] = content_hash(spec, digests)
     arrays.finish_group(folder, attrs)
