@@ -75,8 +75,10 @@ def fix_store(store: Store, damaged: list[str]) -> list[str]:
         done.append(f"put {folder} aside, into {store.path / 'damaged'}")
     if damaged:
         edit = store.delete(damaged)
+        them = "it" if len(damaged) == 1 else "them"
         done.append(
-            f"hid {', '.join(damaged)}; `robot-stack data undo store={store.name} edit={edit.number}` shows them"
+            f"hid {', '.join(damaged)}; `robot-stack data undo store={store.name} edit={edit.number}` shows {them} "
+            f"again; restore {them} before `data compact`, which removes what is hidden"
         )
     return done
 

@@ -1,5 +1,6 @@
 """`robot-stack data`: info, list and check."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,7 @@ def info(cfg: Mapping[str, Any]) -> int:
         console.print(_stream_table(found))
     if found.raw:
         console.print(_raw_table(found))
+    _say_broken(store)
     return 0
 
 
@@ -62,7 +64,8 @@ def check(cfg: Mapping[str, Any]) -> int:
 def list_episodes(cfg: Mapping[str, Any]) -> int:
     """One line an episode."""
     table = terminal.table("episode", "started", "task", "kind", "operator", "rows", "seconds", "verdict", "checkpoint")
-    for episode in Store.open(cfg["store"]).episodes:
+    store = Store.open(cfg["store"])
+    for episode in store.episodes:
         a = episode.attrs
         seconds = f"{len(episode) / a['rate']:.1f}"
         verdict = a["verdict"] + (" (salvaged)" if a["salvaged"] else "")
@@ -70,12 +73,22 @@ def list_episodes(cfg: Mapping[str, Any]) -> int:
         row = [episode.id, started, a["task"], a["kind"], a["operator"], str(len(episode)), seconds, verdict]
         table.add_row(*map(Text, [*row, str(a["checkpoint"])]))
     terminal.console().print(table)
+    _say_broken(store)
     return 0
+
+
+def _say_broken(store: Store) -> None:
+    """Name the episodes that are not among those shown because they cannot be read."""
+    if broken := ", ".join(store.catalog.broken):
+        command = shlex.join(["robot-stack", "data", "check", f"store={store.folder}"])
+        said = Text(f"not counted, because they cannot be read: {broken}; `{command}` says why", style="red")
+        terminal.console().print(said, soft_wrap=True)
 
 
 def _overview(store: Store, found: Info) -> Table:
     station = " ".join(str(store.station[key]) for key in ("name", "robot") if store.station.get(key))
-    per_row = found.bytes / max(1, found.rows)
+    per_row = f", {found.bytes / found.rows / 1e3:.1f} kB a step" if found.rows and not store.view else ""
+    whole = " of the whole store" if store.view else ""
     lines = {
         "store": f"{store.name} (station {station})",
         "episodes": f"{found.episodes}" + (f", {found.salvaged} of them salvaged" if found.salvaged else ""),
@@ -88,8 +101,13 @@ def _overview(store: Store, found: Info) -> Table:
         "missing rows": f"{found.drops}",
         "size": "elsewhere"
         if not found.files
-        else f"{found.bytes / 1e6:.1f} MB in {found.files} files, {per_row / 1e3:.1f} kB a step",
+        else f"{found.bytes / 1e6:.1f} MB in {found.files} files{whole}{per_row}",
+        "views": ", ".join(f"{store.folder}@{view}" for view in store.catalog.state.views),
     }
+    if not found.rows:  # of nothing there is no rate, and nobody flew it
+        lines = {name: lines[name] for name in ("store", "episodes", "size", "views")}
+    if not lines["views"]:
+        del lines["views"]
     if not found.files:  # it is elsewhere
         del lines["size"]
     if found.streams:

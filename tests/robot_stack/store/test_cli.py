@@ -63,7 +63,7 @@ def test_info_measures_rates_ages_skew_and_repeats(store: Store) -> None:
 
 def test_info_prints_it_and_says_so_of_an_empty_store(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.info({"store": str(store.path)}) == 0
-    assert "episodes      0" in capsys.readouterr().out
+    assert ["episodes", "0"] in [line.split() for line in capsys.readouterr().out.splitlines()]
     record(store)
     assert cli.info({"store": str(store.path)}) == 0
     printed = capsys.readouterr().out
@@ -168,3 +168,36 @@ def test_check_says_of_a_copy_that_was_cut_off_that_nothing_is_lost(
     code, printed = check(store, capsys)
     assert (code, "nothing is lost" in " ".join(printed.split())) == (0, True)
     assert "recording was cut off" not in printed
+
+
+def test_what_cannot_be_read_is_named_where_it_is_missing(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    record(store)
+    (store[record(store)].path / "zarr.json").unlink()
+    for look in (cli.info, cli.list_episodes):
+        assert look({"store": str(store.path)}) == 0
+        assert "not counted, because they cannot be read: ep-000001; `robot-stack data check" in capsys.readouterr().out
+
+
+def test_check_that_hides_says_what_brings_back_and_what_removes(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store[record(store)].path / "q" / "c.0.0").write_bytes(b"")
+    store.close()
+    assert cli.check({"store": str(store.path), "fix": True}) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "edit=1` shows it again; restore it before `data compact`, which removes what is hidden" in printed
+
+
+def test_info_of_nothing_has_no_rate_and_of_a_store_names_its_views(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(store)
+    store.filter("rows > 1", "good")
+    assert cli.info({"store": str(store.path)}) == 0
+    assert f"{store.path}@good" in capsys.readouterr().out.replace("\n", "")
+    store.delete(["ep-000000"])
+    assert cli.info({"store": f"{store.path}@good"}) == 0
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    assert "a step" not in printed
+    assert [line.split()[0] for line in printed.splitlines()][:3] == ["store", "episodes", "size"]
