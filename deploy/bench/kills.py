@@ -119,7 +119,7 @@ class _Campaign:
         """Until some part of the time has gone by that it usually takes to do `goal`."""
         deadline = now() + _PATIENCE
         waiting = True
-        while (said := child.hear(deadline - now())) is not None and now() < deadline:
+        while now() < deadline and (said := child.hear(deadline - now())) is not None:
             self._hear(said)
             if waiting and self._doing == goal:
                 waiting, deadline = False, now() + self._rng.random() * self._usual[goal]

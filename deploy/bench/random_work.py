@@ -108,7 +108,7 @@ class RandomWork:
             _tell("recorded", record(store, number, steps, verdict, appended))
 
     def edit(self) -> None:
-        """Change something."""
+        """Change something that is seen: when it is cut off, what is shown tells whether it was done."""
         edits = [
             self._delete,
             self._trim,
@@ -173,17 +173,21 @@ class RandomWork:
             self._edit(lambda: store.merge(pair), "merge", pair)
 
     def _relabel(self, store: Store, one: Episode) -> None:
-        verdict = self._rng.choice(_VERDICTS)
+        verdict = _VERDICTS[one.attrs["verdict"] == _VERDICTS[0]]
         self._edit(lambda: store.relabel([one.id], verdict=verdict), "relabel", [one.id], verdict)
 
     def _source(self, store: Store, one: Episode) -> None:
         start = self._rng.randrange(len(one))
-        change = partial(store.relabel_source, one.id, start, len(one), Source.POLICY)
-        self._edit(change, "source", [one.id], start, len(one), int(Source.POLICY))
+        source = Source.POLICY if one.read("source", start)[0] == Source.OPERATOR else Source.OPERATOR
+        change = partial(store.relabel_source, one.id, start, len(one), source)
+        self._edit(change, "source", [one.id], start, len(one), int(source))
 
     def _view(self, store: Store, one: Episode) -> None:
         where, name = f"rows >= {len(one)}", self._rng.choice(["long", "longer"])
         ids = [episode.id for episode in store.episodes if len(episode) >= len(one)]
+        there = store.catalog.state.views.get(name)
+        if there and set(there.ids) == set(ids):
+            return
         self._edit(lambda: store.filter(where, name).ids and None, "view", name, ids)
 
     def _undo(self, store: Store, one: Episode) -> None:
