@@ -97,7 +97,7 @@ def _rewrite(store: Store, episode: Episode, codecs: dict[str, str]) -> None:
         with suppress(StoreError):
             writer.discard()
         raise
-    writer.commit(episode.attrs["verdict"], was=episode.attrs["content"])
+    writer.commit(episode.attrs["verdict"], was=[*episode.attrs.get("was", []), episode.attrs["content"]])
 
 
 def _copy(episode: Episode, writer: EpisodeWriter, codecs: dict[str, str]) -> None:
