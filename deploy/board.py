@@ -59,6 +59,7 @@ class Board:
             world=-1 if world is None else int(world["number"]),
             verdict=-1 if operator is None else int(operator["verdict"]),
             open=-1 if recording is None else int(recording["number"]),
+            committed=-1 if recording is None else int(recording["committed"]),
             orders=tuple(orders),
         )
 

@@ -106,7 +106,8 @@ class Inputs:
 
     alive: every stream has arrived and is fresh. mode: of the control loop. home: the arm rests at its home. success:
     the task's own verdict now. world: number of the episode that the world stands ready for. verdict: the operator's.
-    open: number of the episode that the recorder writes, -1 none. orders: new ones since the last step.
+    open: number of the episode that the recorder writes, -1 none. committed: how many this recorder has committed, -1
+    not known. orders: new ones since the last step.
     """
 
     alive: bool = True
@@ -116,6 +117,7 @@ class Inputs:
     world: int = 0
     verdict: int = UNKNOWN
     open: int = -1
+    committed: int = -1
     orders: tuple[Order, ...] = ()
 
 
@@ -160,6 +162,7 @@ class Director:
         self._quitting = False
         self._interruptions = 0
         self._opened = False  # the recorder has opened this episode
+        self._committed = -1  # episodes that it had committed then
         self._undecided = False  # the operator's verdict of the episode before is gone
         self._success_since: float | None = None
         self._phases = {
@@ -261,13 +264,13 @@ class Director:
 
     def _ending(self, now: float, inputs: Inputs) -> None:
         waited = now - self.since
-        self._opened |= inputs.open == self.number
+        self._watch(inputs)
         writing = inputs.open == self.number or waited < RECORDER_NOTICE
         if self.rules.recorded and writing:
             if waited >= RECORDER_PATIENCE:
                 self._interrupt(now, "the recorder does not finish writing")
             return
-        lost = self.rules.recorded and not self._opened
+        lost = self.rules.recorded and not self._is_written(inputs)
         if self.verdict != DISCARD and not lost:
             self.finished += 1
             self._interruptions = 0
@@ -276,7 +279,8 @@ class Director:
         elif self._halted(inputs):
             self._interrupt(now, "stopped")
         elif lost:
-            self._interrupt(now, "the recorder wrote nothing")
+            died = "the recorder died in it: what it had written comes in without a verdict"
+            self._interrupt(now, died if self._opened else "the recorder wrote nothing")
         else:
             self._next(now)
 
@@ -286,7 +290,7 @@ class Director:
     def _verdict(self, now: float, inputs: Inputs) -> tuple[int, str] | None:
         """What ends this episode now, and why; None while it goes on."""
         length = now - self.since
-        self._opened |= inputs.open == self.number
+        self._watch(inputs)
         self._undecided |= inputs.verdict == UNKNOWN
         self._success_since = (self._success_since or now) if inputs.success else None
         auto = self.rules.auto
@@ -303,6 +307,16 @@ class Director:
         if length >= self.rules.time_limit:
             return (FAILURE if auto else UNKNOWN), f"over after {self.rules.time_limit:.0f} s"
         return None
+
+    def _watch(self, inputs: Inputs) -> None:
+        if inputs.open == self.number and not self._opened:
+            self._opened, self._committed = True, inputs.committed
+
+    def _is_written(self, inputs: Inputs) -> bool:
+        """The recorder has committed this episode, or discarded it as it was told to; a new recorder has not."""
+        if self.verdict == DISCARD or self._committed < 0:
+            return self._opened
+        return self._opened and inputs.committed == self._committed + 1
 
     def _reset(self, now: float) -> None:
         self._resetting, self._reset_at = True, now

@@ -25,6 +25,9 @@ from robot_stack.store import EpisodeWriter, Store
 from robot_stack.store.store import CODEC
 from robot_stack.types import StoreError
 
+CATCH_UP = 0.25
+"""So long after a deadline its row can still be made of the messages that wait [s]."""
+
 BEFORE = 0.5
 """Raw streams begin so long before the rows [s], so that what the first rows are made of is in them."""
 
@@ -50,6 +53,17 @@ class Recorder:
         self._publisher = bus.publisher(RECORDING)
         self._writer: EpisodeWriter | None = None
         self._number = -1
+        self._begun = 0.0  # when the open episode was wanted [s]
+
+    def catch_up(self, time: float, period: float, skipped: int) -> None:
+        """Take the row at `time` [s] and, as far as can be, those of the deadlines skipped before it, `period` [s] apart.
+
+        Messages wait for a recorder that was held up, and a row is made of what was measured at its time.
+        """
+        late = min(skipped, int(CATCH_UP / period))
+        self.step(time - late * period, skipped - late)
+        for back in reversed(range(late)):
+            self.step(time - back * period)
 
     def step(self, time: float, missed: int = 0) -> None:
         """Take the row at `time` [s] if one is wanted. missed: deadlines that were skipped before this one."""
@@ -57,7 +71,7 @@ class Recorder:
         self._log("operator", self._operator.drain())
         for wanted in self._episode.drain():
             self._follow(wanted)
-        if self._writer is not None:
+        if self._writer is not None and time >= self._begun:
             row = self._observer.at(time)
             self.missed += missed + (row is None)
             if row is not None:
@@ -80,7 +94,7 @@ class Recorder:
             self._writer = self.store.writer(attrs, layout)
             for name, blocks in self._recent.items():
                 self._writer.log(name, np.concatenate([*blocks, np.empty((0, len(layout[name])))]))
-            self._number, self.missed = number, 0
+            self._number, self._begun, self.missed = number, float(wanted["time"]), 0
             log.info("episode %d: recording %s", number, self._writer.id)
 
     def _finish(self, verdict: int) -> None:
@@ -147,5 +161,5 @@ def _loop(context: Context, recorder: Recorder, hertz: float) -> None:
         missed = rate.missed
         late = rate.sleep()
         start = now()
-        recorder.step(rate.deadline - rate.period, rate.missed - missed)
+        recorder.catch_up(rate.deadline - rate.period, rate.period, rate.missed - missed)
         context.health.beat(now() - start, late)

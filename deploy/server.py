@@ -47,8 +47,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(128)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listening.close()
-        words = f"cannot serve the page on {host} port {port}: {error.strerror or error}"
+        reason = error.strerror if isinstance(error, OSError) else "a port is a number from 0 to 65535"
+        words = f"cannot serve the page on {host} port {port}: {reason or error}"
         raise ConfigError(f"{words}; choose another with port=8001, or port=0 for a free one") from error
     return listening

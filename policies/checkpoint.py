@@ -19,7 +19,7 @@ from torch import Tensor
 
 from policies import Policy
 from robot_stack.spec import Spec
-from robot_stack.types import CheckpointError, RobotStackError
+from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 PREFIX = "step-"
 TRUSTED = ("policies", "robot_stack")
@@ -112,6 +112,17 @@ def save(
     remove(folder)
     partial.rename(folder)
     return folder
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ConfigError unless checkpoints can be written to a folder, before hours are spent on one."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"cannot write to out={folder}: {error.strerror}; choose another folder") from error
 
 
 def remove(folder: Path) -> None:

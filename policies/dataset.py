@@ -92,6 +92,10 @@ def split(episodes: Sequence[Episode], share: float, seed: int) -> tuple[list[Ep
 
 
 def _common_spec(stores: Sequence[Store], paths: Sequence[str], names: Sequence[str]) -> Spec:
+    for store, path in zip(stores, paths, strict=True):
+        if absent := [name for name in names if name not in store.spec]:
+            there = ", ".join(store.spec.fields)
+            raise StoreError(f"{path} has no {', '.join(absent)}, which the policy wants; it has: {there}")
     specs = [store.spec.select(names) for store in stores]
     for spec, path in zip(specs, paths, strict=True):
         if sentences := specs[0].difference(spec):

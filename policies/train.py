@@ -64,6 +64,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
     folder = Path(config["out"])
     if resumed is None and any(folder.glob(f"{checkpoint.PREFIX}*")):
         raise ConfigError(f"{folder} holds a training run; resume={folder} goes on with it, out=… starts another")
+    checkpoint.check_writable(folder)
 
     data = load_dataset(config, instantiate(config["weights"], _convert_="all"), device)
     data.describe(console)

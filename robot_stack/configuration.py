@@ -73,9 +73,22 @@ def _parse(name: str, text: str) -> Override:
     if "=" not in text or text[0] in "+~":
         raise ConfigError(how)
     try:
-        override: Override = OverridesParser.create().parse_override(text)
+        override = _read(text)
     except HydraException as error:
         raise ConfigError(f"{how} (put a value with signs in it between quotes: 'key=\"...\"')") from error
+    return override
+
+
+def _read(text: str) -> Override:
+    """Read `key=value` as Hydra does; a value that it cannot read, and that is no list, is a text: `store=größe`."""
+    parser = OverridesParser.create()
+    key, _, value = text.partition("=")
+    try:
+        override: Override = parser.parse_override(text)
+    except HydraException:
+        if not value or value[0] in "[{'\"":
+            raise
+        override = parser.parse_override(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
     return override
 
 

@@ -84,7 +84,7 @@ def test_every_key_of_every_verb_says_what_it_is(command: list[str]) -> None:
         (["doctor", "prt=1"], ["There is no key 'prt'. Did you mean port?", "host, port, store"]),
         (["doctor", "port"], ["cannot read 'port': expected key=value"]),
         (["doctor", "+speed=1"], ["cannot read '+speed=1'"]),
-        (["doctor", "store=a=[b"], ["cannot read 'store=a=[b'"]),
+        (["doctor", "store=[b"], ["cannot read 'store=[b'"]),
         (["doctor", "port=many"], ["port=many: expected a whole number, as in port=8000"]),
         (["doctor", "store=a,b"], ["doctor: Ambiguous value", "quote"]),
         (["doctor", "store=${nowhere}"], ["doctor: Interpolation key 'nowhere' not found"]),
@@ -104,6 +104,11 @@ def test_what_is_misspelt_is_answered_with_what_is_valid(
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert all(sentence in printed for sentence in sentences), printed
+
+
+@pytest.mark.parametrize("place", ["größe", "it's", "a (1)", "c=d", "g[1]", "h#1", "lift@good", "a b"])
+def test_a_folder_may_have_any_name(place: str) -> None:
+    assert compose(CONFIGS, "data_info", [f"store={place}"])["store"] == place
 
 
 def verb_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -97,8 +97,11 @@ def write(material: Material, destination: Path) -> None:
         _method(material),
     ]
     partial = destination.with_name(f".{destination.name}.{os.getpid()}")
-    partial.write_text(page(f"Episodes in {Path(material.store.name).name}", sections))
-    partial.replace(destination)
+    try:
+        partial.write_text(page(f"Episodes in {Path(material.store.name).name}", sections))
+        partial.replace(destination)
+    except OSError as error:
+        raise ConfigError(f"cannot write {destination}: {error.strerror}; choose another place with to=…") from error
 
 
 def _summary(material: Material) -> str:

@@ -71,19 +71,20 @@ def fix_store(store: Store, damaged: list[str]) -> list[str]:
     store.claim()
     done = [f"salvaged {episode}" for episode in store.salvage()]
     for folder in broken:
-        _put_aside(store.path / "episodes" / folder, store.path / "damaged" / folder)
+        put_aside(store.path / "episodes" / folder, store.path / "damaged" / folder)
         done.append(f"put {folder} aside, into {store.path / 'damaged'}")
     if damaged:
         edit = store.delete(damaged)
         them = "it" if len(damaged) == 1 else "them"
         done.append(
             f"hid {', '.join(damaged)}; `robot-stack data undo store={store.name} edit={edit.number}` shows {them} "
-            f"again; restore {them} before `data compact`, which removes what is hidden"
+            f"again; `data compact` puts {them} aside, into {store.path / 'damaged'}"
         )
     return done
 
 
-def _put_aside(folder: Path, place: Path) -> None:
+def put_aside(folder: Path, place: Path) -> None:
+    """Move an episode to where it is kept, and not read."""
     try:
         if not place.parent.exists():
             disk.make(place.parent)

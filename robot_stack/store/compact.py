@@ -14,6 +14,7 @@ import numpy as np
 from robot_stack.store import disk
 from robot_stack.store.arrays import is_frame
 from robot_stack.store.catalog import FOLDER
+from robot_stack.store.check import damages, put_aside
 from robot_stack.store.codecs import FrameCodec, codec, for_field
 from robot_stack.store.codecs.video import Video
 from robot_stack.store.edit_log import NAME as EDITS
@@ -31,7 +32,8 @@ _BLOCK = 64  # rows in memory at once
 
 @dataclass(frozen=True)
 class Compacted:
-    """How many episodes were written anew and how many removed, and the size of the store before and after [B]."""
+    """How many episodes were written anew, how many deleted ones were removed, and the size of the store before and
+    after [B]."""
 
     rewritten: int
     removed: int
@@ -73,7 +75,13 @@ def size(store: Store) -> int:
 def _finish(store: Store) -> int:
     """Replace the log and remove what nobody shows; how many episodes went."""
     catalog = store.catalog
-    gone = [folder_name(name, catalog.recordings[name].generation) for name in catalog.state.gone]
+    gone = []
+    for recording in (catalog.recordings[name] for name in catalog.state.gone):
+        folder = folder_name(recording.id, recording.generation)
+        if any(damages(recording)):  # hidden because of it; somebody may get more out of it than we do
+            put_aside(store.path / "episodes" / folder, store.path / "damaged" / folder)
+        else:
+            gone.append(folder)
     try:
         if catalog.edits:
             edit = sign(compacted(catalog.state), catalog.edits)

@@ -211,6 +211,18 @@ def test_episode_that_the_recorder_lost_is_discarded() -> None:
     assert session.phase is Phase.ENDING
 
 
+@pytest.mark.parametrize(("before", "after", "finished"), [(3, 4, 1), (3, 3, 0), (3, 0, 0), (0, 0, 0), (0, 1, 1)])
+def test_an_episode_counts_when_its_recorder_has_committed_it(before: int, after: int, finished: int) -> None:
+    session = Session(AUTO)
+    session.inputs = replace(session.inputs, committed=before)
+    session.until(Phase.RECORDING).step()
+    session.step(Order.SUCCESS)
+    session.step(open=-1, committed=after, after=2 * RECORDER_NOTICE)
+    assert session.director.finished == finished
+    assert session.phase is (Phase.HOMING if finished else Phase.IDLE)
+    assert finished or "the recorder died in it" in session.director.note
+
+
 def test_without_a_recorder_nobody_is_waited_for() -> None:
     session = Session(replace(AUTO, recorded=False)).until(Phase.RECORDING)
     session.step(Order.SUCCESS, open=-1)

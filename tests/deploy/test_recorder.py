@@ -160,6 +160,32 @@ def test_store_is_made_once_and_refused_for_another_station(tmp_path: Path) -> N
     assert Store.open(tmp_path / "a" / "store").spec == STATION.row
 
 
+def test_a_recorder_that_was_held_up_makes_up_the_rows_of_the_last_quarter_of_a_second(cell: Cell) -> None:
+    cell.run(3)
+    cell.want(1, True)
+    cell.run(2)
+    for _ in range(40):
+        cell.clock.advance(0.01)
+        cell.publish()
+    cell.recorder.catch_up(cell.clock(), 0.1, 3)
+    assert (cell.answer["rows"], cell.answer["missed"]) == (5, 1)
+    cell.want(1, False, verdict=1)
+    cell.run(1)
+    (episode,) = cell.store.episodes
+    assert episode.attrs["missed"] == 1
+    np.testing.assert_allclose(np.diff(episode["time"]), [0.1, 0.2, 0.1, 0.1])
+    assert (episode["time"] - episode["state.time"] < 0.0111).all()  # each of what was measured at its own time
+
+
+def test_rows_from_before_an_episode_are_not_made_up(cell: Cell) -> None:
+    cell.run(5)
+    cell.want(1, True)
+    cell.clock.advance(0.05)
+    cell.publish()
+    cell.recorder.catch_up(cell.clock(), 0.1, 2)
+    assert (cell.answer["rows"], cell.answer["missed"]) == (1, 0)
+
+
 def test_beside_the_rows_lies_every_message_as_it_came(cell: Cell) -> None:
     cell.run(20)
     cell.want(1, True)

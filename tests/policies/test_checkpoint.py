@@ -7,7 +7,7 @@ import torch
 
 from policies import Policy, checkpoint
 from robot_stack.spec import Field, Spec
-from robot_stack.types import CheckpointError
+from robot_stack.types import CheckpointError, ConfigError
 
 
 @pytest.fixture
@@ -92,3 +92,11 @@ def test_saving_again_replaces_the_whole_folder(folder: Path, config: dict[str, 
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     back = checkpoint.load(folder).policy()
     assert all(torch.equal(a, b) for a, b in zip(policy.parameters(), back.parameters(), strict=True))
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot write to out=.*choose another folder"):
+        checkpoint.check_writable(tmp_path / "file" / "run")
+    checkpoint.check_writable(tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []

@@ -232,4 +232,9 @@ def _destination(path: Path, source: Source, codec: str) -> Store:
     store = Store.open(path)
     if different := source.spec.difference(store.spec):
         raise StoreError(f"{path} holds other data than {source.name}: {'; '.join(different)}. Choose a new store")
+    if store.station["rate"] != source.station["rate"]:
+        raise StoreError(
+            f"{path} was recorded at {store.station['rate']:g} rows a second, {source.name} has "
+            f"{source.station['rate']:g}; choose a new store, or rate={store.station['rate']:g}"
+        )
     return store

@@ -185,7 +185,7 @@ def test_check_that_hides_says_what_brings_back_and_what_removes(
     store.close()
     assert cli.check({"store": str(store.path), "fix": True}) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "edit=1` shows it again; restore it before `data compact`, which removes what is hidden" in printed
+    assert "edit=1` shows it again; `data compact` puts it aside" in printed
 
 
 def test_info_of_nothing_has_no_rate_and_of_a_store_names_its_views(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robot_stack.spec import Field, Spec
-from robot_stack.store import Episode, Store
+from robot_stack.store import Episode, Store, compact_cli
 from robot_stack.store.check import damages
 from robot_stack.store.codecs.similarity import ssim
 from robot_stack.store.compact import compact
@@ -137,6 +137,32 @@ def test_an_older_generation_is_shown_when_the_newest_cannot_be_read(store: Stor
     assert store.catalog.broken.keys() == {"ep-000003~1"}
     with pytest.raises(StoreError, match=r"ep-000003~1 cannot be read.*--fix"):
         compact(store)
+
+
+def test_a_damaged_episode_that_was_hidden_is_put_aside_and_not_removed(store: Store) -> None:
+    folder = store["ep-000003"].path
+    chunk = next((folder / "q").glob("c.*"))
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
+    store.delete(["ep-000003"])
+    assert compact(store).removed == 2
+    assert not folder.exists()
+    assert (store.path / "damaged" / folder.name / "q").is_dir()
+    assert "ep-000003" not in shown(store)
+
+
+@pytest.mark.parametrize(("recorded", "kept"), [("jpeg", "av1"), ("zstd", "zstd"), ("lz4", "lz4")])
+def test_by_default_pictures_become_video_unless_they_were_recorded_bit_for_bit(
+    tmp_path: Path, recorded: str, kept: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Store.create(tmp_path / "t", SPEC, {"name": "cell", "rate": 10.0}, recorded) as store:
+        writer = store.writer({"kind": "collect"})
+        writer.append(SPEC.record(time=1.0))
+        writer.commit("success")
+    assert compact_cli.run({"store": str(store.path), "codec": "auto"}) == 0
+    codec = store.episodes[0].recordings[0].array("image.front").codec
+    assert codec is not None
+    assert codec.name == kept
+    assert ("pictures in av1" if kept == "av1" else "pictures as they were") in capsys.readouterr().out
 
 
 def test_a_view_is_not_compacted(store: Store) -> None:
