@@ -56,7 +56,7 @@ class Recorder:
         self._begun = 0.0  # when the open episode was wanted [s]
 
     def catch_up(self, time: float, period: float, skipped: int) -> None:
-        """Take the row at `time` [s] and, as far as can be, those of the deadlines skipped before it, every `period` [s].
+        """Take the row at `time`, and those of the deadlines skipped before it as far as can be, every `period` [s].
 
         Messages wait for a recorder that was held up, and a row is made of what was measured at its time.
         """
