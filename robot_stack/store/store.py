@@ -20,7 +20,7 @@ from robot_stack.store.catalog import FOLDER as CATALOG
 from robot_stack.store.catalog import Catalog, LocalShelf, Shelf, of_view, read_catalog
 from robot_stack.store.codecs import codec as picture_codec
 from robot_stack.store.edit_log import NAME as EDITS
-from robot_stack.store.edit_log import Edit, EditLog
+from robot_stack.store.edit_log import Edit, EditLog, parse
 from robot_stack.store.edit_ops import Op
 from robot_stack.store.edits import State, View, made
 from robot_stack.store.episode import Episode
@@ -38,7 +38,6 @@ READABLE = (1, 2)
 KINDS = ("collect", "deploy", "replay", "import")
 CODEC = "jpeg"
 """What pictures are recorded in, unless a store is made with another codec."""
-
 
 COMPUTED = ("rows", "drops", "content", "streams", "edited")
 """Attributes that follow from the data and the edits."""
@@ -331,7 +330,7 @@ class Store:
         self.claim()
         assert self._lock is not None
         taken = [entry.name for part in ("episodes", "writing") for entry in os.scandir(self.path / part)]
-        numbers = [_number(split_name(name)[0]) for name in [*taken, *made(self.catalog.edits)]]
+        numbers = [_number(split_name(name)[0]) for name in [*taken, *made(parse(self._shelf.log()))]]
         return f"ep-{self._lock.next_number(at_least=1 + max(numbers, default=-1)):06d}"
 
     def _noted(self, folder: str) -> None:
