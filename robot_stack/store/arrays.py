@@ -96,7 +96,8 @@ class TableFile:
     def __init__(self, path: Path, field: Field, rows: int) -> None:
         self._path, self._field, self._rows = path, field, rows
         self._per_chunk = min(rows, TABLE_ROWS)
-        self._waiting = np.empty((0, *field.shape), field.dtype)
+        self._chunk = np.zeros((self._per_chunk, *field.shape), field.dtype)
+        self._filled = 0
         self._chunks = 0
         self.sha256 = hashlib.sha256()
         disk.make(path)
@@ -104,17 +105,19 @@ class TableFile:
     def append(self, rows: NDArray[Any]) -> None:
         """Add the next rows (n, *shape)."""
         self.sha256.update(np.ascontiguousarray(rows))
-        self._waiting = np.concatenate([self._waiting, rows])
-        while len(self._waiting) >= self._per_chunk > 0:
-            self._write(self._waiting[: self._per_chunk])
-            self._waiting = self._waiting[self._per_chunk :]
+        while len(rows):
+            some = rows[: self._per_chunk - self._filled]
+            self._chunk[self._filled : self._filled + len(some)] = some
+            self._filled += len(some)
+            rows = rows[len(some) :]
+            if self._filled == self._per_chunk:
+                self._write()
 
     def close(self, attributes: dict[str, Any]) -> str:
         """Write what is left and the metadata; all rows must have been appended. Returns the digest."""
-        if len(self._waiting):
-            last = np.zeros((self._per_chunk, *self._field.shape), self._field.dtype)
-            last[: len(self._waiting)] = self._waiting
-            self._write(last)
+        if self._filled:
+            self._chunk[self._filled :] = 0
+            self._write()
         dtype = np.dtype(self._field.dtype)
         codecs = [bytes_metadata(dtype), TABLE.metadata(dtype)]
         digest = self.sha256.hexdigest()
@@ -122,9 +125,10 @@ class TableFile:
         _write_metadata(self._path, self._field, self._rows, max(1, self._per_chunk), codecs, attributes)
         return digest
 
-    def _write(self, chunk: NDArray[Any]) -> None:
-        disk.write(self._path / _key(self._chunks, chunk.ndim), TABLE.encode(chunk))
+    def _write(self) -> None:
+        disk.write(self._path / _key(self._chunks, self._chunk.ndim), TABLE.encode(self._chunk))
         self._chunks += 1
+        self._filled = 0
 
 
 class FrameFile:
