@@ -67,7 +67,9 @@ SUCCESS, FAILURE, UNKNOWN, DISCARD = 1, 0, -1, -2
 SETTLE = 0.5
 """Rest between a reset of the simulated world and the start of an episode [s]."""
 RECORDER_PATIENCE = 20.0
-"""Longest wait for the recorder to write an episode [s]."""
+"""Longest wait for the recorder to open an episode [s]."""
+WRITING_PATIENCE = 120.0
+"""Longest wait for the recorder to write one: ten minutes of three cameras are gigabytes [s]."""
 RECORDER_NOTICE = 0.3
 """The recorder has heard of the end of an episode for certain after this long [s]."""
 HOMING_PATIENCE = 30.0
@@ -267,7 +269,7 @@ class Director:
         self._watch(inputs)
         writing = inputs.open == self.number or waited < RECORDER_NOTICE
         if self.rules.recorded and writing:
-            if waited >= RECORDER_PATIENCE:
+            if waited >= WRITING_PATIENCE:
                 self._interrupt(now, "the recorder does not finish writing")
             return
         lost = self.rules.recorded and not self._is_written(inputs)

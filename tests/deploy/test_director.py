@@ -11,13 +11,13 @@ from deploy.director import (
     MAX_INTERRUPTIONS,
     ORDERS,
     RECORDER_NOTICE,
-    RECORDER_PATIENCE,
     SETTLE,
     STOPPED_PAUSE,
     SUCCESS,
     TRANSITIONS,
     UNKNOWN,
     VERDICTS,
+    WRITING_PATIENCE,
     Commands,
     Director,
     Inputs,
@@ -198,7 +198,7 @@ def test_end_gives_the_recorder_time_to_hear_of_it() -> None:
 def test_recorder_that_never_finishes_is_an_interruption_not_an_episode() -> None:
     session = Session(AUTO).until(Phase.RECORDING)
     session.step(Order.SUCCESS)
-    session.step(open=session.director.number, after=RECORDER_PATIENCE)
+    session.step(open=session.director.number, after=WRITING_PATIENCE)
     assert session.phase is Phase.IDLE
     assert session.director.finished == 0
     assert "recorder" in session.director.note
