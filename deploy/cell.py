@@ -37,7 +37,7 @@ def from_json(values: Mapping[str, Any]) -> Station:
 
 def no_chunk(station: Station, now: float) -> Record:
     """A chunk that asks for nothing: what was asked before is over."""
-    return station.chunk.spec.record(time=now, observed=now)
+    return station.chunk.spec.record(time=now, observed=now, pictured=now)
 
 
 def driver(config: Mapping[str, Any], **given: Any) -> Any:

@@ -46,7 +46,7 @@ class Script:
         if first == 0:
             times, q, grip = np.append(self._started, times), np.vstack([self._here, q]), np.append(grip[0], grip)
         record = station.chunk.spec.record(
-            time=now, observed=now, source=Source.SCRIPT, kind=TargetKind.JOINTS, count=len(times)
+            time=now, observed=now, pictured=now, source=Source.SCRIPT, kind=TargetKind.JOINTS, count=len(times)
         )
         record["times"][: len(times)], record["q"][: len(times)], record["grip"][: len(times)] = times, q, grip
         return record

@@ -91,7 +91,7 @@ class Pilot:
             raise SpecError(f"the policy proposed a number that is not finite, from rows at {_last_times(histories)} s")
         parts = {name: part.numpy() for name, part in self.policy.targets.split(action).items()}
         return [
-            self._record({name: part[i] for name, part in parts.items()}, float(rows[-1]["time"]), station)
+            self._record({name: part[i] for name, part in parts.items()}, rows[-1], station)
             for i, rows in enumerate(histories)
         ]
 
@@ -102,12 +102,15 @@ class Pilot:
             return torch.from_numpy(np.stack([np.stack(rows) for rows in pictures]))
         return torch.from_numpy(np.array([[row[name] for row in rows] for rows in histories], np.float32))
 
-    def _record(self, values: dict[str, np.ndarray[Any, Any]], observed: float, station: Flown) -> Record:
-        horizon = self.window.horizon
+    def _record(self, values: dict[str, np.ndarray[Any, Any]], row: Record, station: Flown) -> Record:
+        """The chunk of one plan, made from a history whose last row is `row`."""
+        horizon, observed = self.window.horizon, float(row["time"])
         kinds = [kind for name, kind in KINDS.items() if name in values]
         record = station.chunk.spec.record(
             time=observed, observed=observed, source=Source.POLICY, kind=kinds[0] if kinds else 0, count=horizon
         )
+        stamps = [f"{name}.time" for name in self.policy.observes if name.startswith(IMAGE)]
+        record["pictured"] = min((float(row[stamp]) for stamp in stamps if stamp in station.row), default=observed)
         record["times"][:horizon] = observed + np.arange(horizon) / station.rate
         for name, part in values.items():
             record[name.removeprefix(REQUESTED)][:horizon] = part

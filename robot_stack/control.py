@@ -34,13 +34,17 @@ AT_HOME_POSE = (0.002, 0.02)
 AT_HOME = 1e-3
 """This near home every joint is home [rad]."""
 
+LEANING = 0.03
+"""A stopped arm that is further from its setpoint leans on something, and is relieved of it [rad]."""
+
 
 class Controller:
     """One step of control: no clock, no I/O, the same outputs for the same inputs.
 
     The person flies when engaged, else the policy or a script, else nobody and the arm holds. Whoever it is moves one
     joint goal, which a jerk-limited follower tracks. The follower goes on from where it is when another takes over, so
-    position, velocity and acceleration are continuous in every hand-over.
+    position, velocity and acceleration are continuous in every hand-over. Only where something else than this moves the
+    arm, a hand that leads it or its own controller that stopped it, is the setpoint wherever the arm is.
     """
 
     def __init__(self, robot: str, station: Station, limits: Limits, autonomy: bool = True) -> None:
@@ -49,6 +53,7 @@ class Controller:
         self.autonomy = autonomy
         self.stopped = ""  # why the arm is stopped; empty when it is not
         self.reached_home = False
+        self._guided = False  # in the tick before
         self._dtype = station.control.spec.dtype
         self._kinematics = Kinematics(robot)
         self._safety = Safety(self._kinematics, limits, 1.0 / station.control_rate)
@@ -64,11 +69,16 @@ class Controller:
             raise DeviceError(f"cannot start from this measurement: {wrong}")
         self._state = state  # the last one that passed every check
         self.stopped, self._stopped_at, self.reached_home = "", 0.0, False
+        self._follow(state)
+        self._at_home_pose = self._relieves = False
+        self._grip: float | None = None
+        self._operator_flew = -inf  # when a person last flew [s]
+
+    def _follow(self, state: ArmState) -> None:
+        """Be at rest where the arm is."""
         self._follower.seed(state.q)
         self._goal = state.q.copy()
         self._reference: Array | None = None  # the pose whose joints the goal is, while poses are asked for
-        self._at_home_pose = False
-        self._grip: float | None = None
 
     @property
     def at_rest(self) -> bool:
@@ -85,18 +95,25 @@ class Controller:
         chunk: Record | None,
     ) -> Record:
         """The station's control record at `now` [s], from the newest of each stream; servo its "target.q"."""
+        speed = _speed(request)
         self._measure(now, state, request)
         mode, reason = self._obey(now, request)
-        proposal = sample(chunk, now) if chunk is not None else None
+        proposal = sample(chunk, _plan_time(chunk, now, speed)) if chunk is not None else None
         unfit = "" if proposal is None else self._safety.refuse(proposal)
         source, target, why = self._choose(now, mode, operator, chunk, proposal)
-        refused = unfit if target is proposal else "" if target is None else self._safety.refuse(target)
+        by_hand = source is Source.OPERATOR
+        refused = unfit if target is proposal else "" if target is None else self._safety.refuse(target, by_hand)
         if refused:
             self._stop(now, f"{source.name.lower()}: {refused}")
             mode, reason, source, target, why = Mode.STOP, self.stopped, Source.NOBODY, None, ""
+        if source is Source.OPERATOR:
+            self._operator_flew = now
         self._hold_grip(target, grip)
-        limited = self._move(target, _speed(request))
+        limited = self._move(target, speed)
         record = self._report(mode, source, target, None if unfit else proposal)
+        record["speed"] = speed
+        if state.fault:
+            record["fault"] = state.fault.encode("ascii", "replace")
         if limited:
             record["limited"] = 1
         if reason or why or limited:
@@ -108,17 +125,22 @@ class Controller:
     def _measure(self, now: float, state: ArmState, request: Record | None) -> None:
         """Take in the arm's state: stop when it cannot be trusted, start again from it on a reset."""
         if self.stopped and request is not None and self._resets(request):
-            if not self._follower.at_rest:
+            if self._relieves:
+                self._relieves = False  # and brake: at rest, the next reset is obeyed
+            elif not self._follower.at_rest:
                 self.stopped = ""
-            elif not self._safety.check(now, state, state.q):
+            elif not (state.fault or self._safety.check(now, state, state.q)):
                 held = self._grip
                 self.seed(state)
                 self._grip = held  # or a reset drops it
-        fault = self._safety.check(now, state, self._follower.motion.q)
-        if fault:
-            self._stop(now, fault)
-        else:
+        aside = bool(state.fault) or self._guided  # something else moves the arm: the setpoint only follows
+        wrong = self._safety.check(now, state, state.q if aside else self._follower.motion.q)
+        if state.fault or wrong:
+            self._stop(now, f"arm: {state.fault}" if state.fault else wrong)
+        if not wrong:
             self._state = state
+            if aside:
+                self._follow(state)
 
     def _resets(self, request: Record) -> bool:
         asked = bool(request["reset"]) and int(request["mode"]) == Mode.HOLD
@@ -159,20 +181,38 @@ class Controller:
         if operator is not None and bool(operator["engaged"]):
             age = now - float(operator["time"])
             if abs(age) <= self.limits.operator_age:
-                return Source.OPERATOR, _asked(operator), ""
+                apart = self._apart(now, operator)
+                return (Source.NOBODY, None, apart) if apart else (Source.OPERATOR, _asked(operator), "")
             return Source.NOBODY, None, f"operator silent for {age:.2f} s, limit {self.limits.operator_age:.2f} s"
         missing = self._missing(now, chunk, proposal) if self.autonomy else "operator not engaged"
         if missing or chunk is None:
             return Source.NOBODY, None, missing
         return Source.SCRIPT if int(chunk["source"]) == Source.SCRIPT else Source.POLICY, proposal, ""
 
+    def _apart(self, now: float, operator: Record) -> str:
+        """Why a person may not begin to fly: a leader arm that stands elsewhere would pull the arm there."""
+        if int(operator["kind"]) != TargetKind.JOINTS or now - self._operator_flew <= self.limits.operator_age:
+            return ""
+        away = np.abs(operator["q"] - self._follower.motion.q)
+        joint = int(away.argmax())
+        if away[joint] <= self.limits.engage:
+            return ""
+        name = self.robot.joints[joint]
+        limit = self.limits.engage
+        return f"operator: {name} of the leader is {away[joint]:.2f} rad from the arm's, limit {limit:.2f} rad"
+
     def _missing(self, now: float, chunk: Record | None, proposal: Target | None) -> str:
         """Why the chunk cannot be flown, empty when it can."""
         if chunk is None:
             return "no chunk yet"
-        age = now - float(chunk["observed"])
+        observed = float(chunk["observed"])
+        age, behind = now - observed, observed - float(chunk["pictured"])
         if not abs(age) <= self.limits.chunk_age:
             return f"chunk observed {age:.2f} s ago, limit {self.limits.chunk_age:.2f} s"
+        if not abs(behind) <= self.limits.frame_age:
+            return f"chunk made from pictures {behind:.2f} s old, limit {self.limits.frame_age:.2f} s"
+        if observed < self._operator_flew:
+            return "chunk from before the hand-back"
         return "chunk ran out" if proposal is None or proposal.kind == TargetKind.NONE else ""
 
     def _way_home(self) -> tuple[Source, Target | None, str]:
@@ -196,14 +236,30 @@ class Controller:
 
     def _move(self, target: Target | None, speed: float) -> str:
         """Move the follower by one period, and say what limits it. Without a target: brake, and hold."""
+        self._guided = target is not None and target.kind == TargetKind.GUIDE
+        if target is None and self._is_to_relieve():
+            self._safety.limit(self._follower, self._state.q, SLOWEST)
+            return ""
         if target is None:
             self._follower.brake()
             self._goal, self._reference = np.array(self._follower.motion.q), None
+            return ""
+        if self._guided:
+            self._follow(self._state)
             return ""
         aim = (
             self._aim_pose(target.pose, speed) if target.kind == TargetKind.POSE else self._aim_joints(target.q, speed)
         )
         return self._safety.limit(self._follower, self._goal, speed) or aim
+
+    def _is_to_relieve(self) -> bool:
+        """Whether a stopped arm leans on what blocked it: then the setpoint goes slowly back to where the arm is."""
+        ahead = float(np.abs(self._state.q - self._follower.motion.q).max()) if self.stopped else 0.0
+        if self._follower.at_rest:
+            self._relieves = ahead > LEANING
+        elif ahead < 0.5 * LEANING:
+            self._relieves = False
+        return self._relieves
 
     def _aim_pose(self, pose: Array, speed: float) -> str:
         pose, clamped = self._safety.clamp_pose(pose)
@@ -249,8 +305,16 @@ class Controller:
             pose = self._kinematics.forward(joints)
         elif kind == TargetKind.POSE:
             joints = q
+        elif kind == TargetKind.GUIDE:
+            pose, joints = self._kinematics.forward(q), q
         record[who + ".kind"], record[who + ".pose"] = kind, pose
         record[who + ".q"], record[who + ".grip"] = joints, grip
+
+
+def _plan_time(chunk: Record, now: float, speed: float) -> float:
+    """The time on a plan's own clock, which runs slower with the override: the path stays what was planned."""
+    observed = float(chunk["observed"])
+    return observed + speed * (now - observed)
 
 
 def _asked(operator: Record) -> Target | None:
@@ -291,6 +355,7 @@ class ControlLoop:
     def _loop(self, stop: Callable[[], bool]) -> None:
         rate = Rate(self.rate)
         tick, work, until = 0, 0.0, inf
+        self._guides = self._recovers = False
         while now() < until and not (until < inf and self.controller.at_rest):
             late = rate.sleep()
             woke = now()
@@ -309,5 +374,18 @@ class ControlLoop:
         request = None if leaving else self.request.latest()
         operator, chunk = self.operator.latest(), self.chunk.latest()
         record = self.controller.step(now(), state, grip, request, operator, chunk)
-        self.arm.servo(record["target.q"])
+        self._command(record, request)
         return record
+
+    def _command(self, record: Record, request: Record | None) -> None:
+        """Pass on what was decided: switch guiding, begin a recovery that a person asks for, or move."""
+        guides = int(record["requested.kind"]) == TargetKind.GUIDE
+        if guides is not self._guides:
+            self._guides = guides
+            self.arm.guide(guides)
+        recovers = request is not None and bool(request["recover"])
+        if recovers and not self._recovers and record["fault"] != b"":
+            self.arm.recover()
+        self._recovers = recovers
+        if not guides:
+            self.arm.servo(record["target.q"], record["target.dq"])

@@ -49,8 +49,9 @@ class Limits:
     tcp_speed [m/s] and tcp_rotation [rad/s]: of the TCP (ISO 10218-1 calls 0.25 m/s reduced speed).
     joint_velocity, joint_acceleration, joint_jerk: parts of the robot's own limits, 0..1.
     tracking: most a joint may be away from its setpoint [rad].
-    state_age, request_age, operator_age, chunk_age: oldest arm state, request of the parent process, operator input and
-    observation of a chunk to act on [s].
+    state_age, request_age, operator_age, chunk_age, frame_age: oldest arm state, request of the parent process,
+    operator input, observation of a chunk, and picture in that observation to act on [s].
+    engage: most a leader arm may be away from the arm when its operator begins to fly [rad].
     """
 
     box_min: tuple[float, float, float] = (0.15, -0.5, 0.005)
@@ -66,6 +67,8 @@ class Limits:
     request_age: float = 0.5
     operator_age: float = 0.2
     chunk_age: float = 1.5
+    frame_age: float = 0.5
+    engage: float = 0.3
 
     def __post_init__(self) -> None:
         if not self.margin >= 0.0:
@@ -78,7 +81,8 @@ class Limits:
         for name in ("joint_velocity", "joint_acceleration", "joint_jerk"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a part of the robot's own limit, 0..1")
-        for name in ("tcp_speed", "tcp_rotation", "tracking", "state_age", "request_age", "operator_age", "chunk_age"):
+        ages = ("state_age", "request_age", "operator_age", "chunk_age", "frame_age")
+        for name in ("tcp_speed", "tcp_rotation", "tracking", "engage", *ages):
             if not 0.0 < getattr(self, name) < inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0, and a limit")
 
@@ -123,8 +127,10 @@ class Safety:
 
     # --- what is asked ------------------------------------------------------------------------------------------------
 
-    def refuse(self, target: Target) -> str:
-        """Why this is no target at all, empty when it is one."""
+    def refuse(self, target: Target, by_hand: bool = False) -> str:
+        """Why this is no target at all, empty when it is one. by_hand: it may be that a person leads the arm."""
+        if by_hand and target.kind == TargetKind.GUIDE:  # whose pose and joints are not looked at
+            return "" if isfinite(target.grip) else f"a target that is not finite: grip {target.grip:.3f}"
         if target.kind not in (TargetKind.POSE, TargetKind.JOINTS):
             return (
                 f"a target of kind {target.kind}, expected {TargetKind.POSE:d} (pose) or {TargetKind.JOINTS:d} (joints)"

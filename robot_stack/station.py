@@ -23,10 +23,19 @@ GRIPPER = Topic("gripper", Spec([Field("time", unit="s"), Field("opening", unit=
 
 REQUEST = Topic(  # from the service to control; its age is the heartbeat of the parent process
     "request",
-    Spec([Field("time", unit="s"), Field("mode", dtype="u1"), Field("reset", dtype="u1"), Field("speed", unit="1")]),
+    Spec(
+        [
+            Field("time", unit="s"),
+            Field("mode", dtype="u1"),
+            Field("reset", dtype="u1"),
+            Field("recover", dtype="u1"),
+            Field("speed", unit="1"),
+        ]
+    ),
     8,
 )
-"""mode: types.Mode. reset: 1 clears a latched STOP (only together with HOLD). speed: override, 0..1 of the limits."""
+"""mode: types.Mode. reset: 1 clears a latched STOP (only together with HOLD). recover: 1 has the arm's own controller
+clear its fault. speed: override, 0..1 of the limits; plans are flown slower by as much."""
 
 EPISODE = Topic(  # from the service to recorder, operator and world
     "episode",
@@ -106,6 +115,8 @@ class Station:
                     Field("wrench", (6,), unit="N,Nm", frame="base"),
                     *self._request_fields(),
                     Field("target.dq", (n,), unit="rad/s"),
+                    Field("speed", unit="1"),  # the override in force, 0..1
+                    Field("fault", dtype="S200"),  # why the arm's own controller does not follow; empty while it does
                     Field("reason", dtype="S120"),  # why it is limited, holding or stopped; empty when all is well
                     Field("tick", dtype="i8"),
                     Field("late", unit="s"),  # how late this tick woke
@@ -118,7 +129,10 @@ class Station:
 
     @property
     def operator(self) -> Topic:
-        """What the person asks for. engaged: the person flies. kind: types.TargetKind. verdict: 1, 0, -1 for none."""
+        """What the person asks for. engaged: the person flies. kind: types.TargetKind. verdict: 1, 0, -1 for none.
+
+        Of kind GUIDE neither `pose` nor `q` counts: the arm is led by hand.
+        """
         return Topic(
             "operator",
             Spec(
@@ -145,6 +159,7 @@ class Station:
                 [
                     Field("time", unit="s"),  # when it was published
                     Field("observed", unit="s"),  # time of the row it was computed from
+                    Field("pictured", unit="s"),  # the oldest of the pictures in that row; observed, if none
                     Field("source", dtype="u1"),
                     Field("kind", dtype="u1"),
                     Field("count", dtype="i8"),

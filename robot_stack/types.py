@@ -38,6 +38,7 @@ class TargetKind(IntEnum):
     NONE = 0
     POSE = 1
     JOINTS = 2
+    GUIDE = 3  # none of the two: a person leads the arm by hand, and the target is wherever it is
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ArmState:
 
     time: when it was measured [s]. q, dq: joint positions and velocities (n,) [rad, rad/s].
     base_from_tcp: (7,). wrench: force and torque at the TCP in the base frame (6,) [N, Nm].
+    fault: why the arm's own controller does not follow, in its words, and what clears it; empty while it does.
     """
 
     time: float
@@ -53,6 +55,7 @@ class ArmState:
     dq: Array
     base_from_tcp: Array
     wrench: Array
+    fault: str = ""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ sync_environment() {
 }
 
 lock_environment() {
-    "$(find_uv)" pip compile --quiet --python-version 3.12 --extra dev --generate-hashes --no-emit-index-url \
+    "$(find_uv)" pip compile --quiet --python-version 3.12 --all-extras --generate-hashes --no-emit-index-url \
         --no-header pyproject.toml -o requirements.lock
     sync_environment
 }

@@ -10,6 +10,7 @@ from robot_stack.arms import Arm
 from robot_stack.cameras import Camera
 from robot_stack.clock import now
 from robot_stack.grippers import Gripper
+from robot_stack.types import Array
 
 PERIOD = 0.004
 STILL = 0.02
@@ -35,7 +36,7 @@ def arm_goes_where_it_is_servoed(make: Callable[[], Arm]) -> None:
         goal = start.copy()
         goal[-1] += 0.1
         for s in np.linspace(0.0, 1.0, 150):
-            arm.servo(start + s * (goal - start))
+            arm.servo(start + s * (goal - start), (goal - start) / (150 * PERIOD))
             time.sleep(PERIOD)
         _wait(lambda: bool(np.abs(arm.read().q - goal).max() < 0.01))
 
@@ -45,7 +46,7 @@ def arm_comes_to_rest_when_halted_as_often_as_it_is_asked(make: Callable[[], Arm
         q = arm.read().q.copy()
         for _ in range(60):
             q[-1] += 0.002
-            arm.servo(q)
+            arm.servo(q, _last(0.002 / PERIOD, len(q)))
             time.sleep(PERIOD)
         arm.halt()
         arm.halt()
@@ -60,7 +61,7 @@ def arm_is_at_rest_after_it_was_left(make: Callable[[], Arm]) -> None:
         q = arm.read().q.copy()
         for _ in range(40):
             q[-1] += 0.002
-            arm.servo(q)
+            arm.servo(q, _last(0.002 / PERIOD, len(q)))
             time.sleep(PERIOD)
     with make() as arm:
         _wait(lambda: bool(np.abs(arm.read().dq).max() < STILL))
@@ -84,6 +85,11 @@ def camera_delivers_new_pictures_with_the_time_of_capture(make: Callable[[], Cam
     assert all(a.time < b.time and a.sequence < b.sequence for a, b in pairwise(frames))
     assert arrived - 0.5 < frames[-1].time <= arrived
     assert frames[-1].image.std() > 10.0, "a picture of nothing"
+
+
+def _last(value: float, joints: int) -> Array:
+    """Velocities (joints,) of which only the last is not zero."""
+    return np.append(np.zeros(joints - 1), value)
 
 
 def _wait(true: Callable[[], bool], patience: float = 5.0) -> None:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,7 +122,7 @@ def test_the_ground_is_light(module: str) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if name_of(path).startswith(DEVICES)], ids=ids)
 def test_a_driver_loads_its_vendors_library_only_when_it_is_used(path: Path) -> None:
-    vendors = {"rtde_control", "rtde_receive", "pyrealsense2", "cv2", "franky", "mujoco"}
+    vendors = {"rtde_control", "rtde_receive", "pyrealsense2", "cv2", "franky", "panda_py", "mujoco"}
     assert not {name.split(".")[0] for name in imports(path, at_import_time=True)} & vendors
 
 
@@ -154,11 +156,14 @@ def test_no_file_names_a_private_place() -> None:
             assert not found, f"{path.relative_to(ROOT)} names {found.group()}"
 
 
+def required(project: dict[str, Any]) -> list[str]:
+    return [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+
+
 def test_every_dependency_says_what_it_is_for() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     project = tomllib.loads(text)["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    for requirement in wanted:
+    for requirement in required(project):
         line = next(line for line in text.splitlines() if f'"{requirement}"' in line)
         assert re.search(r"#\s*\w+", line), f"{requirement} has no comment"
 
@@ -167,7 +172,7 @@ def test_every_dependency_is_locked_with_hashes() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     pinned = re.findall(r"^([a-z0-9._-]+)==", lock, re.MULTILINE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    for requirement in required(project):
         name = re.split(r"[\[<>=~! ]", requirement)[0].lower().replace("_", "-")
         assert name in pinned, f"{name} is not in requirements.lock: make lock"
     assert lock.count("--hash=sha256:") >= len(pinned)

@@ -38,11 +38,18 @@ class SimArm:
         state = self._newest
         return ArmState(float(state["time"]), state["q"], state["dq"], state["pose"], state["wrench"])
 
-    def servo(self, q: Array) -> None:
-        """Command the joints (n,) [rad]; the arm holds there until the next command."""
+    def servo(self, q: Array, dq: Array) -> None:
+        """Command the joints (n,) [rad]; the arm holds there until the next command, so `dq` is not needed."""
         self._command["time"], self._command["q"] = now(), q
         self._commands.send(self._command)
 
     def halt(self) -> None:
         """Hold where the arm is."""
-        self.servo(self.read().q)
+        q = self.read().q
+        self.servo(q, 0.0 * q)
+
+    def guide(self, on: bool) -> None:
+        """Nothing to be switched: nobody's hand reaches into the simulation, and the arm holds where it is."""
+
+    def recover(self) -> None:
+        """There is nothing to recover from: a simulated arm has no faults."""

@@ -64,6 +64,7 @@ class PushTStation:
                 [
                     Field("time", unit="s"),
                     Field("observed", unit="s"),
+                    Field("pictured", unit="s"),
                     Field("source", dtype="u1"),
                     Field("kind", dtype="u1"),
                     Field("count", dtype="i8"),

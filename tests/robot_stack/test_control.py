@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -60,7 +61,7 @@ class Flight:
     def propose(self, pose=None, q=None, source=Source.POLICY, seconds=1.0, grip=0.03):
         kind = TargetKind.POSE if pose is not None else TargetKind.JOINTS
         self.chunk = self.station.chunk.spec.record(
-            time=self.now, observed=self.now, source=source, kind=kind, count=2, grip=grip,
+            time=self.now, observed=self.now, pictured=self.now, source=source, kind=kind, count=2, grip=grip,
             pose=0 if pose is None else pose, q=0 if q is None else q,
         )  # fmt: skip
         self.chunk["times"][:2] = self.now, self.now + seconds
@@ -94,7 +95,7 @@ def test_nobody_flies_before_the_parent_asks():
     assert_allclose(record["target.q"], flight.kinematics.robot.home)
 
 
-def test_a_person_takes_over_in_one_tick_and_the_policy_has_it_back_in_one_tick():
+def test_a_person_takes_over_in_one_tick_and_the_policy_has_it_back_in_one_tick_with_a_new_plan():
     flight = Flight()
     flight.propose(pose=SOMEWHERE)
     assert flight.fly(0.2)["source"] == Source.POLICY
@@ -102,6 +103,9 @@ def test_a_person_takes_over_in_one_tick_and_the_policy_has_it_back_in_one_tick(
     flight.ask()
     assert flight.step()["source"] == Source.OPERATOR
     flight.engage(engaged=0)
+    record = flight.step()
+    assert (record["source"], reason(record)) == (Source.NOBODY, "chunk from before the hand-back")
+    flight.propose(pose=SOMEWHERE)
     assert flight.step()["source"] == Source.POLICY
 
 
@@ -147,6 +151,7 @@ def test_an_operator_who_falls_silent_while_flying_has_not_handed_back_to_the_po
     assert reason(record).startswith("operator silent for")
     assert_allclose(record["target.dq"], 0.0, atol=1e-9)
     flight.engage(engaged=0)
+    flight.propose(pose=SOMEWHERE)
     assert flight.fly(PERIOD)["source"] == Source.POLICY
 
 
@@ -381,8 +386,9 @@ def test_after_a_stop_for_a_lost_arm_the_reset_starts_where_the_arm_is():
         record = flight.step()
         flight.q = pushed
     assert reason(record) == "arm: wrist_3_joint is 0.412 rad from its setpoint, limit 0.400 rad"
-    flight.ask(Mode.HOLD, reset=1)
-    record = flight.step()
+    for _ in range(20):
+        flight.ask(Mode.HOLD, reset=1)
+        record = flight.step(replace(flight.state(), q=pushed))
     assert record["mode"] == Mode.HOLD
     assert_allclose(record["target.q"], pushed)
 
@@ -406,6 +412,105 @@ def test_a_reset_with_a_broken_arm_stays_stopped():
     assert record["mode"] == Mode.STOP
 
 
+def test_a_plan_made_from_old_pictures_is_not_flown():
+    flight = Flight()
+    flight.propose(pose=SOMEWHERE)
+    flight.chunk["pictured"] -= 0.7
+    record = flight.fly(PERIOD)
+    assert (record["source"], reason(record)) == (Source.NOBODY, "chunk made from pictures 0.70 s old, limit 0.50 s")
+
+
+def test_a_slower_override_flies_the_same_plan_in_as_much_more_time():
+    flight = Flight()
+    flight.propose(pose=SOMEWHERE, seconds=0.2)
+    for _ in range(round(0.75 / PERIOD)):  # a chunk lasts one spacing longer than its last waypoint
+        flight.ask(speed=0.5)
+        record = flight.step()
+    assert (record["source"], record["speed"]) == (Source.POLICY, 0.5)
+    flight.fly(0.1)
+    assert reason(flight.records[-1]) == "chunk ran out"
+
+
+def test_a_fault_of_the_arms_controller_stops_whoever_flies_and_the_setpoint_is_where_the_arm_is():
+    flight = Flight()
+    flight.propose(pose=SOMEWHERE)
+    flight.fly(0.2)
+    fallen = flight.q + 0.01
+    state = replace(flight.state(), q=fallen, fault="protective stop")
+    record = flight.step(state)
+    assert (record["mode"], record["source"], record["fault"]) == (Mode.STOP, Source.NOBODY, b"protective stop")
+    assert reason(record) == "arm: protective stop"
+    assert_allclose(record["target.q"], fallen)
+    assert_allclose(record["target.dq"], 0.0)
+
+
+def test_a_reset_does_not_start_an_arm_whose_controller_has_a_fault():
+    flight = Flight()
+    flight.step(replace(flight.state(), fault="reflex"))
+    flight.now += PERIOD
+    flight.ask(Mode.HOLD, reset=1)
+    assert flight.step(replace(flight.state(), fault="reflex"))["mode"] == Mode.STOP
+    flight.now += PERIOD
+    flight.ask(Mode.HOLD, reset=1)
+    assert flight.step()["mode"] == Mode.HOLD
+
+
+def test_led_by_hand_the_setpoint_is_where_the_arm_is_and_stays_there_when_it_is_let_go():
+    flight = Flight()
+    flight.engage()
+    flight.operator["kind"] = TargetKind.GUIDE
+    for _ in range(100):
+        flight.engage()
+        flight.operator["kind"] = TargetKind.GUIDE
+        flight.ask()
+        flight.q = flight.q + [0, 0, 0, 0, 0, 0.001]
+        record = flight.step()
+    assert (record["source"], record["requested.kind"]) == (Source.OPERATOR, TargetKind.GUIDE)
+    assert_allclose(record["target.q"], flight.q, atol=0.0021)
+    assert_allclose(record["requested.q"], record["target.q"])
+    flight.engage(engaged=0)
+    held = flight.fly(0.1)
+    assert held["requested.kind"] == TargetKind.NONE
+    assert_allclose(held["target.q"], flight.q, atol=0.0021)
+
+
+def test_no_plan_can_let_go_of_the_arm_as_a_hand_does():
+    flight = Flight()
+    flight.propose(pose=SOMEWHERE)
+    flight.chunk["kind"] = TargetKind.GUIDE
+    assert reason(flight.fly(PERIOD)).startswith("policy: a target of kind 3")
+
+
+def test_a_leader_arm_that_stands_elsewhere_does_not_pull_the_arm_there():
+    flight = Flight()
+    leader = flight.q + [0, 0, 0.5, 0, 0, 0]
+    flight.engage(q=leader)
+    record = flight.fly(PERIOD)
+    words = "operator: elbow_joint of the leader is 0.50 rad from the arm's, limit 0.30 rad"
+    assert (record["source"], reason(record)) == (Source.NOBODY, words)
+    flight.engage(q=flight.q + 0.1)
+    assert flight.fly(PERIOD)["source"] == Source.OPERATOR
+    flight.engage(q=leader)  # once it flies, it may run ahead: the limits hold
+    assert flight.fly(PERIOD)["source"] == Source.OPERATOR
+
+
+def test_an_arm_that_was_stopped_while_it_leant_on_something_is_relieved():
+    flight = Flight()
+    wall = flight.q.copy()
+    flight.engage(q=flight.q + [0, 0, 0, 0, 0, 0.25])
+    for _ in range(100):
+        flight.engage(q=wall + [0, 0, 0, 0, 0, 0.25])
+        flight.ask()
+        flight.step(replace(flight.state(), q=wall))
+    ahead = flight.records[-1]["target.q"][-1] - wall[-1]
+    for _ in range(4000):
+        flight.ask(Mode.STOP)
+        record = flight.step(replace(flight.state(), q=wall))
+    assert ahead > 0.1
+    assert abs(record["target.q"][-1] - wall[-1]) < 0.04
+    assert_smooth(flight)
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_whoever_flies_with_a_target_that_is_not_finite_is_stopped_by_name(broken):
     flight = Flight()
@@ -424,6 +529,7 @@ def test_a_policy_that_proposes_nonsense_while_a_person_flies_is_not_recorded_an
     assert (record["source"], record["proposed.kind"]) == (Source.OPERATOR, TargetKind.NONE)
     flight.station.control.spec.check(record)
     flight.operator = None
+    flight.propose(pose=SOMEWHERE * np.nan)
     assert reason(flight.fly(PERIOD)).startswith("policy: a target that is not finite")
 
 
@@ -530,7 +636,7 @@ class PerfectArm:
     def read(self):
         return ArmState(now(), self.q, np.zeros(6), self.kinematics.forward(self.q), np.zeros(6))
 
-    def servo(self, q):
+    def servo(self, q, dq):
         self.q = np.array(q)
         self.sent.append(self.q)
 
@@ -581,7 +687,7 @@ def test_told_to_stop_in_full_flight_the_loop_brakes_within_the_limits_before_it
 
 def test_the_loop_halts_the_arm_when_anything_raises():
     class Unplugged(PerfectArm):
-        def servo(self, q):
+        def servo(self, q, dq):
             raise DeviceError("cable out")
 
     arm, station = Unplugged(), Station("test", 6)

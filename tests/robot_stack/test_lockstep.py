@@ -18,7 +18,7 @@ def plan(lockstep: Lockstep, shift: float, seconds: float = 1.0) -> Record:
     pose[0] += shift
     record = np.zeros((), lockstep.station.chunk.spec.dtype)
     record["pose"][:] = IDENTITY
-    record["time"] = record["observed"] = lockstep.time
+    record["time"] = record["observed"] = record["pictured"] = lockstep.time
     record["source"], record["kind"], record["count"] = Source.POLICY, TargetKind.POSE, 2
     record["times"][:2] = lockstep.time + 0.5 * seconds, lockstep.time + seconds
     record["pose"][:2], record["grip"][:2] = pose, 0.05
@@ -93,7 +93,7 @@ def test_an_engaged_operator_flies_whatever_the_policy_wants(lockstep: Lockstep)
     row = lockstep.advance(chunk, hold(engaged=True))
     assert row["source"] == Source.OPERATOR
     assert row["proposed.pose"][0] == pytest.approx(chunk["pose"][0, 0])
-    row = lockstep.advance(None, hold(engaged=False))
+    row = lockstep.advance(plan(lockstep, 0.1), hold(engaged=False))
     assert row["source"] == Source.POLICY
 
 
