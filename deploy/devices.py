@@ -7,12 +7,13 @@ fails ends its process with the reason in its log; the supervisor decides what t
 from collections.abc import Callable
 
 from deploy import cell
-from deploy.worker import Context, real_time
+from deploy.worker import Context
 from robot_stack.arms import Arm
 from robot_stack.cameras import Camera
 from robot_stack.clock import Rate, now
 from robot_stack.control import Controller, ControlLoop
 from robot_stack.grippers import Gripper
+from robot_stack.realtime import real_time
 from robot_stack.spec import Record
 from robot_stack.station import EPISODE, GRIPPER, KEYS, Station, Topic
 from robot_stack.types import DeviceError, Frame

@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from deploy.worker import Context, real_time
+from deploy.worker import Context
 from robot_stack.clock import Rate
+from robot_stack.realtime import real_time
 from robot_stack.types import DeviceError
 
 
