@@ -14,7 +14,7 @@ CATCH_UP = 0.1
 
 
 class WorldServer:
-    """Steps a world along the clock, obeys `sim.arm`, `sim.gripper` and `episode`, and publishes what a `Stage` does."""
+    """Steps a world along the clock, obeys `sim.arm` and `sim.gripper`, and keeps its `Stage`."""
 
     def __init__(self, bus: Bus, robot: str, task: str) -> None:
         self.world = World(robot, task)

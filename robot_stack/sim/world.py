@@ -8,7 +8,7 @@ from robot_stack.robots import robot as find_robot
 from robot_stack.sim import station
 from robot_stack.sim.gripper import GRIPPERS
 from robot_stack.sim.renderer import Renderer
-from robot_stack.sim.scene import load
+from robot_stack.sim.scene import TIMESTEP, load
 from robot_stack.sim.tasks import task as find_task
 from robot_stack.spec import Record
 from robot_stack.types import ArmState, Array, GripperState, Image
@@ -23,23 +23,15 @@ SCENE = int(mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_MOCAP_POS | m
 
 class World:
     """A robot at a task. cameras: name ('front', 'wrist') -> (height, width) [px]; none: nothing is ever drawn.
-    timestep: of the physics [s].
 
     Time passes only in `step`. The caller says what time it is when it reads, so that one world serves a virtual clock
     and the real one.
     """
 
-    def __init__(
-        self,
-        robot: str,
-        task: str,
-        cameras: dict[str, tuple[int, int]] | None = None,
-        timestep: float = TIMESTEP,
-    ) -> None:
+    def __init__(self, robot: str, task: str, cameras: dict[str, tuple[int, int]] | None = None) -> None:
         self.robot, self.task = find_robot(robot), find_task(task)
         self.station = station(robot, task, cameras)
         self.model = load(robot, self.task)
-        self.model.opt.timestep = self.timestep = timestep
         self.data = mujoco.MjData(self.model)
         self._gripper = GRIPPERS[robot]
         self._grip = self.model.actuator(self._gripper.actuator).id
@@ -92,15 +84,6 @@ class World:
     def move(self, opening: float) -> None:
         """Ask for a distance between the fingers [m]."""
         self.data.ctrl[self._grip] = self._gripper.control(opening)
-
-    @property
-    def timestep(self) -> float:
-        """Of the physics [s]; may be set, for a controller of another rate than the scene's."""
-        return float(self.model.opt.timestep)
-
-    @timestep.setter
-    def timestep(self, seconds: float) -> None:
-        self.model.opt.timestep = seconds
 
     @property
     def success(self) -> bool:
