@@ -11,8 +11,9 @@ from deploy.worker import Context
 from robot_stack.arms import Arm
 from robot_stack.cameras import Camera
 from robot_stack.clock import Rate, now
-from robot_stack.control import Controller, ControlLoop
+from robot_stack.control import Controller
 from robot_stack.grippers import Gripper
+from robot_stack.loop import ControlLoop
 from robot_stack.realtime import real_time
 from robot_stack.spec import Record
 from robot_stack.station import EPISODE, GRIPPER, KEYS, Station, Topic

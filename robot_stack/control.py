@@ -1,19 +1,15 @@
-"""The control step, pure, and the paced loop around it. Here it is decided who flies, and what is sent to the arm."""
+"""The control step, pure. Here it is decided who flies, and what is sent to the arm; `loop` calls it."""
 
-from collections.abc import Callable
 from math import inf
 
 import numpy as np
 
 from robot_stack import pose as se3
-from robot_stack.arms import Arm
-from robot_stack.bus import Bus
-from robot_stack.clock import Rate, now
 from robot_stack.kinematics import Kinematics
 from robot_stack.robots import robot as robot_named
 from robot_stack.safety import Limits, Safety
 from robot_stack.spec import Record
-from robot_stack.station import GRIPPER, REQUEST, Station
+from robot_stack.station import Station
 from robot_stack.trajectory import Target, sample
 from robot_stack.types import ArmState, Array, DeviceError, GripperState, Mode, Source, TargetKind
 
@@ -21,9 +17,6 @@ SLOWEST = 0.02
 """Smallest speed override: UR controllers answer slower ones with a protective stop."""
 
 MODES = {int(mode): mode for mode in Mode}
-
-LEAVING = 0.25
-"""Told to stop, the loop brakes for at most this long before the arm is halted [s]: a fast arm needs 0.2."""
 
 ITERATIONS = 1
 """Of inverse kinematics a tick: a reference that moved a millimetre is met to two micrometres, closer the next tick."""
@@ -326,66 +319,3 @@ def _speed(request: Record | None) -> float:
     """The override, from `SLOWEST` to 1; what is no number is slow."""
     speed = 0.0 if request is None else float(request["speed"])
     return min(1.0, speed) if speed >= SLOWEST else SLOWEST
-
-
-class ControlLoop:
-    """Flies the arm: read, step, servo, publish, once every control period.
-
-    Told to stop, it brakes within the limits first. The arm is halted however the loop ends.
-    """
-
-    def __init__(self, arm: Arm, controller: Controller, bus: Bus, station: Station) -> None:
-        self.arm = arm
-        self.controller = controller
-        self.rate = station.control_rate
-        self.request = bus.subscriber(REQUEST)
-        self.operator = bus.subscriber(station.operator)
-        self.chunk = bus.subscriber(station.chunk)
-        self.gripper = bus.subscriber(GRIPPER)
-        self.control = bus.publisher(station.control)
-
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Until `stop()`, at absolute deadlines. A tick does no other I/O, takes no lock and writes no log."""
-        try:
-            self.controller.seed(self.arm.read())
-            self._loop(stop)
-        finally:
-            self.arm.halt()
-
-    def _loop(self, stop: Callable[[], bool]) -> None:
-        rate = Rate(self.rate)
-        tick, work, until = 0, 0.0, inf
-        self._guides = self._recovers = False
-        while now() < until and not (until < inf and self.controller.at_rest):
-            late = rate.sleep()
-            woke = now()
-            record = self._tick(leaving=until < inf)
-            record["tick"], record["late"], record["work"], record["missed"] = tick, late, work, rate.missed
-            self.control.send(record)
-            tick, work = tick + 1, now() - woke
-            if until == inf and stop():
-                until = now() + LEAVING
-
-    def _tick(self, leaving: bool) -> Record:
-        """leaving: whatever others ask for, come to rest."""
-        state = self.arm.read()
-        measured = self.gripper.latest()
-        grip = None if measured is None else GripperState(float(measured["time"]), float(measured["opening"]))
-        request = None if leaving else self.request.latest()
-        operator, chunk = self.operator.latest(), self.chunk.latest()
-        record = self.controller.step(now(), state, grip, request, operator, chunk)
-        self._command(record, request)
-        return record
-
-    def _command(self, record: Record, request: Record | None) -> None:
-        """Pass on what was decided: switch guiding, begin a recovery that a person asks for, or move."""
-        guides = int(record["requested.kind"]) == TargetKind.GUIDE
-        if guides is not self._guides:
-            self._guides = guides
-            self.arm.guide(guides)
-        recovers = request is not None and bool(request["recover"])
-        if recovers and not self._recovers and record["fault"] != b"":
-            self.arm.recover()
-        self._recovers = recovers
-        if not guides:
-            self.arm.servo(record["target.q"], record["target.dq"])

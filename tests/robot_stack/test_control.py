@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose
 from robot_stack import pose as se3
 from robot_stack.bus import LocalBus
 from robot_stack.clock import now
-from robot_stack.control import Controller, ControlLoop
+from robot_stack.control import Controller
 from robot_stack.kinematics import Kinematics
+from robot_stack.loop import ControlLoop
 from robot_stack.safety import Limits
 from robot_stack.station import REQUEST, Station
 from robot_stack.types import ArmState, DeviceError, GripperState, Mode, Source, TargetKind
