@@ -23,15 +23,23 @@ SCENE = int(mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_MOCAP_POS | m
 
 class World:
     """A robot at a task. cameras: name ('front', 'wrist') -> (height, width) [px]; none: nothing is ever drawn.
+    timestep: of the physics [s].
 
     Time passes only in `step`. The caller says what time it is when it reads, so that one world serves a virtual clock
     and the real one.
     """
 
-    def __init__(self, robot: str, task: str, cameras: dict[str, tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self,
+        robot: str,
+        task: str,
+        cameras: dict[str, tuple[int, int]] | None = None,
+        timestep: float = TIMESTEP,
+    ) -> None:
         self.robot, self.task = find_robot(robot), find_task(task)
         self.station = station(robot, task, cameras)
         self.model = load(robot, self.task)
+        self.model.opt.timestep = self.timestep = timestep
         self.data = mujoco.MjData(self.model)
         self._gripper = GRIPPERS[robot]
         self._grip = self.model.actuator(self._gripper.actuator).id
