@@ -1,0 +1,124 @@
+"""The machine behind a controller: the arm in its scene, seen by cameras, pushed and blocked by tests."""
+
+from collections.abc import Callable
+from math import inf
+
+import mujoco
+import numpy as np
+
+from robot_stack.bus import SharedBus
+from robot_stack.clock import now
+from robot_stack.robots import TCP
+from robot_stack.sim.scene import SERVO_LAG
+from robot_stack.sim.stage import Stage
+from robot_stack.sim.world import World
+from robot_stack.types import ArmState, Array
+
+PUBLISHED = 500.0
+"""The bus hears of the scene at most this often, however fast the physics goes [Hz]."""
+STIFFNESS, DAMPING = 2e4, 200.0
+"""Of what blocks the arm [N/m, N s/m]: stiff, and stable with the lightest arm and the longest physics step."""
+
+
+def session(robot: str, host: str) -> str:
+    """The bus session on which the emulated robot at an address shows its scene."""
+    return f"emulated-{robot}-{host.replace('.', '-').replace(':', '-')}"
+
+
+class Body:
+    """A robot at a task, stepped by the controller that it belongs to; everybody on its bus sees what it does.
+
+    rate: physics steps a second [Hz]. arm, opening: measured after the last step; `time` there is `clock.now`.
+    """
+
+    def __init__(self, robot: str, task: str, host: str, rate: float = PUBLISHED) -> None:
+        self.world = World(robot, task, timestep=1.0 / rate)
+        self.joints = self.world.station.joints
+        self._bus = SharedBus(session(robot, host))
+        self._stage = Stage(self._bus, self.world)
+        self._steps_published = max(1, round(rate / PUBLISHED))
+        self._steps = 0
+        self._tcp = self.world.model.site(TCP).id
+        self._hand = int(self.world.model.site_bodyid[self._tcp])
+        self._pushed, self._pushed_until = np.zeros(6), -inf
+        self._blocked: Array | None = None
+        self._gains = [array[: self.joints].copy() for array in self._gain_arrays()]
+        self._driven = False
+        self.measure()
+
+    def follow(self, q: Array, dq: Array) -> None:
+        """Let the joints be held at q (n,) [rad] and moved with dq (n,) [rad/s], as stiffly as the drives can.
+
+        The velocity is fed forward: the joints keep up with a motion, where the servo of `World` alone trails it.
+        """
+        self._hold_position(True)
+        self.world.data.qfrc_applied[: self.joints] = 0.0
+        self.world.servo(q + SERVO_LAG * dq)
+
+    def drive(self, torque: Array) -> None:
+        """Let the motors apply torques (n,) [Nm], on top of the arm's own weight, which is always carried."""
+        self._hold_position(False)
+        self.world.data.qfrc_applied[: self.joints] = torque
+
+    def step(self) -> ArmState:
+        """Let one physics step pass, publish it, and return what the arm measures after it."""
+        data = self.world.data
+        data.xfrc_applied[self._hand] = self._external_wrench()
+        self.world.step(self.world.timestep)
+        state = self.measure()
+        self._steps += 1
+        if self._steps % self._steps_published == 0:
+            self._stage.publish(state, self.opening)
+            self._stage.obey()
+        return state
+
+    def measure(self) -> ArmState:
+        """What the arm measures now; also `arm` and `opening` from now on."""
+        time = now()
+        self.arm, self.opening = self.world.arm(time), self.world.gripper(time).opening
+        return self.arm
+
+    def push(self, force: list[float], seconds: float) -> None:
+        """Push or twist the TCP. force: three forces [N] and three torques [Nm] or none, in the base frame."""
+        self._pushed = np.array([*force, *[0.0] * (6 - len(force))])
+        self._pushed_until = now() + seconds
+
+    def block(self, blocked: bool) -> None:
+        """Let something stiff hold the TCP where it is now, or let go of it."""
+        self._blocked = self.world.data.site_xpos[self._tcp].copy() if blocked else None
+
+    def touches(self, geom: Callable[[str], bool]) -> bool:
+        """Whether one of the shapes whose name `geom` accepts touches something that it does not."""
+        model, data = self.world.model, self.world.data
+        for contact in data.contact[: data.ncon]:
+            names = [model.geom(int(index)).name for index in contact.geom]
+            if geom(names[0]) != geom(names[1]):
+                return True
+        return False
+
+    def close(self) -> None:
+        """Leave the bus."""
+        self._bus.close()
+        self.world.close()
+
+    def _external_wrench(self) -> Array:
+        """Force and torque (6,) that act on the hand's centre of mass, for a force that acts at the TCP."""
+        data = self.world.data
+        wrench = self._pushed.copy() if now() < self._pushed_until else np.zeros(6)
+        if self._blocked is not None:
+            velocity = np.zeros(6)  # angular over linear
+            mujoco.mj_objectVelocity(self.world.model, data, mujoco.mjtObj.mjOBJ_SITE, self._tcp, velocity, 0)
+            wrench[:3] += STIFFNESS * (self._blocked - data.site_xpos[self._tcp]) - DAMPING * velocity[3:]
+        if wrench.any():
+            wrench[3:] += np.cross(data.site_xpos[self._tcp] - data.xipos[self._hand], wrench[:3])
+        return wrench
+
+    def _gain_arrays(self) -> list[Array]:
+        return [self.world.model.actuator_gainprm, self.world.model.actuator_biasprm]
+
+    def _hold_position(self, hold: bool) -> None:
+        if hold is not self._driven:
+            return
+        for array, gains in zip(self._gain_arrays(), self._gains, strict=True):
+            array[: self.joints] = gains if hold else 0.0
+        self._driven = not hold

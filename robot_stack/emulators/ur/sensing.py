@@ -1,0 +1,70 @@
+"""What the controller measures: joints, tool, forces."""
+
+from robot_stack import pose as se3
+from robot_stack.emulators.body import Body
+from robot_stack.emulators.ur import kinematics
+from robot_stack.emulators.ur.kinematics import Vector
+from robot_stack.types import Array
+
+NM_PER_AMPERE = 10.0
+"""Of every joint: modelled."""
+
+
+class Sensing:
+    """Measured values, as plain numbers in RTDE's units and frames.
+
+    q [rad], qd [rad/s]: six each. flange: base_from_flange (7,). raw_wrench: at the tool, in the base frame [N, Nm];
+    wrench: the same since it was zeroed.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._bias = [0.0] * 6
+        self.flange_from_tcp = se3.IDENTITY
+        self.measure()
+
+    def measure(self) -> None:
+        """Take over what the body measured last."""
+        state = self._body.arm
+        self.q: list[float] = state.q.tolist()
+        self.qd: list[float] = state.dq.tolist()
+        self.raw_wrench: list[float] = state.wrench.tolist()
+        self.wrench = [a - b for a, b in zip(self.raw_wrench, self._bias, strict=True)]
+        self.flange = kinematics.forward(self.q)
+
+    def zero(self) -> None:
+        """From now on the wrench counts from what it is now."""
+        self._bias = list(self.raw_wrench)
+
+    def tcp_pose(self) -> list[float]:
+        """The UR pose of the tool centre point, which the offset says where it is."""
+        return kinematics.ur_pose(self.base_from_tcp())
+
+    def base_from_tcp(self) -> Array:
+        """(7,) measured."""
+        return se3.compose(self.flange, self.flange_from_tcp)
+
+    def commanded_tcp(self, q: list[float]) -> Array:
+        """base_from_tcp (7,) at joints that are only commanded."""
+        return se3.compose(kinematics.forward(q), self.flange_from_tcp)
+
+    def tcp_jacobian(self) -> Array:
+        """(6, 6) of the tool centre point at the measured joints, in the base frame."""
+        return kinematics.jacobian(self.q, self.flange, self.base_from_tcp()[:3].tolist())
+
+    def tcp_speed(self, qd: list[float]) -> list[float]:
+        """Linear [m/s] and angular [rad/s] speed of the tool in the base frame, while the joints move with qd."""
+        return kinematics.twist(self.q, self.flange, self.base_from_tcp()[:3].tolist(), qd)
+
+    def torques(self) -> list[float]:
+        """What the drives give now, six [Nm]."""
+        torques: list[float] = self._body.world.data.qfrc_actuator[: self._body.joints].tolist()
+        return torques
+
+    def currents(self) -> list[float]:
+        """The same as motor currents, six [A]."""
+        return [torque / NM_PER_AMPERE for torque in self.torques()]
+
+    def elbow(self) -> Vector:
+        """Where the elbow is [m]."""
+        return kinematics.elbow(self.q)
