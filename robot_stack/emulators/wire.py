@@ -45,11 +45,15 @@ class Link:
 
 
 class Connection:
-    """One client of a port. received: called with the bytes that come; closed: called once, when it is over."""
+    """One client of a port. received: called with the bytes that come; closed: called once, when it is over.
+
+    client: its address.
+    """
 
     def __init__(self, link: Link, peer: socket.socket) -> None:
         self.received: Callable[[bytes], None] = lambda data: None
         self.closed: Callable[[], None] = lambda: None
+        self.client: str = peer.getpeername()[0]
         self.open = True
         self.skipped = 0
         self._link, self._socket, self._descriptor = link, peer, peer.fileno()
