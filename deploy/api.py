@@ -1,7 +1,8 @@
 """What a browser or a script can see and ask: HTTP and WebSocket. Reads topics; never touches a device.
 
     GET  /api/status             everything that the page shows
-    POST /api/mode      {"mode": "hold" | "run" | "stop" | "reset" | "home"}
+    POST /api/mode      {"mode": "hold" | "run" | "stop" | "reset" | "recover" | "home"}
+    POST /api/speed     {"speed": 0.02 to 1}
     POST /api/episode   {"action": "start" | "success" | "fail" | "discard"}
     GET  /api/episodes?limit=20  the newest stored episodes
     WS   /api/state              the status, ten times a second
@@ -22,13 +23,14 @@ import simplejpeg
 from fastapi import FastAPI, HTTPException, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy.director import Order, Phase, refusal
 from robot_stack.bus import Bus, Subscriber
 from robot_stack.clock import now
+from robot_stack.control import SLOWEST
 from robot_stack.spec import Record
 from robot_stack.station import KEYS, Station
 from robot_stack.store import Store
@@ -52,12 +54,23 @@ class Console(Protocol):
         """Pass an order on; returns at once."""
         ...
 
+    def override(self, speed: float) -> None:
+        """Fly at this part of the limits from now on, 0..1; returns at once."""
+        ...
+
 
 class ModeRequest(BaseModel):
     """Body of POST /api/mode."""
 
     model_config = ConfigDict(extra="forbid")
-    mode: Literal["hold", "run", "stop", "reset", "home"]
+    mode: Literal["hold", "run", "stop", "reset", "recover", "home"]
+
+
+class SpeedRequest(BaseModel):
+    """Body of POST /api/speed."""
+
+    model_config = ConfigDict(extra="forbid")
+    speed: float = Field(ge=SLOWEST, le=1.0)
 
 
 class EpisodeRequest(BaseModel):
@@ -122,6 +135,11 @@ def _add_orders(api: FastAPI, console: Console) -> None:
     @api.post("/api/mode")
     async def mode(request: ModeRequest) -> dict[str, str]:
         return pass_on(Order(request.mode))
+
+    @api.post("/api/speed")
+    async def speed(request: SpeedRequest) -> dict[str, float]:
+        console.override(request.speed)
+        return {"ordered": request.speed}
 
     @api.post("/api/episode")
     async def episode(request: EpisodeRequest) -> dict[str, str]:

@@ -54,6 +54,7 @@ class Board:
         return Inputs(
             alive=ready and all(age is not None and age < FRESH for age in self.ages(now).values()),
             mode=Mode.HOLD if control is None else Mode(int(control["mode"])),
+            fault=control is not None and control["fault"] != b"",
             home=control is not None and self._is_home(control),
             success=world is not None and bool(world["success"]),
             world=-1 if world is None else int(world["number"]),
@@ -66,6 +67,8 @@ class Board:
     def status(self, now: float, director: Director, commands: Commands) -> dict[str, Any]:
         """For the page: what does not depend on the workers; ready for JSON."""
         control, recording = self._newest["control"], self._newest["recording"]
+        if control is not None and now - float(control["time"]) > FRESH:
+            control = None  # its process is gone: nobody flies, whoever flew last
         rows = recording if recording is not None and recording["number"] == director.number else None
         return {
             "time": now,
@@ -74,6 +77,7 @@ class Board:
             "mode": (commands.mode if control is None else Mode(int(control["mode"]))).name.lower(),
             "source": (Source.NOBODY if control is None else Source(int(control["source"]))).name.lower(),
             "reason": "" if control is None else control["reason"].item().decode(errors="replace"),
+            "fault": "" if control is None else control["fault"].item().decode(errors="replace"),
             "limited": control is not None and bool(control["limited"]),
             "allowed": [order.value for order in Order if order in ORDERS[director.phase]],
             "finished": director.finished,

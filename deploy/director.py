@@ -4,7 +4,11 @@
 
 In auto mode episodes follow one another until `episodes` are recorded; in manual mode a person starts and ends each.
 Whoever says "hold" between or in them is obeyed in auto mode too: nothing begins until "run", "start" or "home".
-A stop, whoever made it, ends an open episode and leads back to IDLE, where only a reset leads on.
+A stop, whoever made it, ends an open episode and leads back to IDLE, where only a reset leads on. When the arm's own
+controller stopped it, a person first has that fault cleared: "recover", then "reset", then "run", and each is a word of
+its own, because in between somebody stands at the arm.
+
+On hardware nothing moves by itself: neither at the start of a session nor after a reset, before a person says so.
 """
 
 from dataclasses import dataclass
@@ -31,6 +35,7 @@ class Order(Enum):
     RUN = "run"
     STOP = "stop"
     RESET = "reset"
+    RECOVER = "recover"
     HOME = "home"
     START = "start"
     SUCCESS = "success"
@@ -49,7 +54,7 @@ TRANSITIONS = {
 }
 """Every move there is."""
 
-ALWAYS = {Order.STOP, Order.RESET, Order.QUIT}
+ALWAYS = {Order.STOP, Order.RESET, Order.RECOVER, Order.QUIT}
 VERDICTS = {Order.SUCCESS: 1, Order.FAIL: 0, Order.DISCARD: -2}
 
 ORDERS = {
@@ -72,10 +77,10 @@ WRITING_PATIENCE = 120.0
 """Longest wait for the recorder to write one: ten minutes of three cameras are gigabytes [s]."""
 RECORDER_NOTICE = 0.3
 """The recorder has heard of the end of an episode for certain after this long [s]."""
-HOMING_PATIENCE = 30.0
-"""Longest way home [s]."""
+HOMING_PATIENCE = 120.0
+"""Longest way home [s]: at a tenth of the speed it takes most of a minute."""
 RESET_TIME = 0.5
-"""A reset that did not succeed within this long is forgotten: the arm must not wake up later by itself [s]."""
+"""A reset or a recovery that did not begin within this long is forgotten: the arm must not wake up later [s]."""
 STOPPED_PAUSE = 1.0
 """In auto mode in simulation a stop by safety is shown this long, then reset [s]."""
 MAX_INTERRUPTIONS = 5
@@ -86,14 +91,16 @@ MAX_INTERRUPTIONS = 5
 class Rules:
     """What a session is meant to do.
 
-    auto: episodes start and end by themselves. simulated: the world is reset before each episode, and a stop by
-    safety may be reset without a person. recorded: there is a recorder to wait for. episodes: end after so many, 0
-    never. time_limit: longest episode [s]. success_hold: how long the task's own success must last to end an auto
-    episode [s]. seed: of the first start state; the next episodes count on from it, unless same_start.
+    auto: episodes start and end by themselves. simulated: the world is reset before each episode. hardware: only a
+    person clears a stop, and nothing moves before a person said so. recorded: there is a recorder to wait for.
+    episodes: end after so many, 0 never. time_limit: longest episode [s]. success_hold: how long the task's own success
+    must last to end an auto episode [s]. seed: of the first start state; the next episodes count on from it, unless
+    same_start.
     """
 
     auto: bool
     simulated: bool
+    hardware: bool
     recorded: bool = True
     episodes: int = 0
     time_limit: float = 60.0
@@ -106,14 +113,15 @@ class Rules:
 class Inputs:
     """What the newest messages say.
 
-    alive: every stream has arrived and is fresh. mode: of the control loop. home: the arm rests at its home. success:
-    the task's own verdict now. world: number of the episode that the world stands ready for. verdict: the operator's.
-    open: number of the episode that the recorder writes, -1 none. committed: how many this recorder has committed, -1
-    not known. orders: new ones since the last step.
+    alive: every stream has arrived and is fresh. mode: of the control loop. fault: the arm's own controller has one.
+    home: the arm rests at its home. success: the task's own verdict now. world: number of the episode that the world
+    stands ready for. verdict: the operator's. open: number of the episode that the recorder writes, -1 none. committed:
+    how many this recorder has committed, -1 not known. orders: new ones since the last step.
     """
 
     alive: bool = True
     mode: Mode = Mode.HOLD
+    fault: bool = False
     home: bool = False
     success: bool = False
     world: int = 0
@@ -129,6 +137,7 @@ class Commands:
 
     mode: Mode
     reset: bool
+    recover: bool
     number: int
     recording: bool
     verdict: int
@@ -157,9 +166,11 @@ class Director:
         self.since = float("-inf")  # when this phase began [s]
         self.verdict = UNKNOWN
         self._wanted = Mode.HOLD
-        self._stopped = False  # by a person
-        self._held = False  # by a person
+        self._stopped = ""  # by whom or what that only a person clears
+        self._held = rules.hardware  # by a person
+        self._lost = False  # the arm's driver ended, and is not back
         self._resetting, self._reset_at = False, float("-inf")
+        self._recover_at = float("-inf")
         self._start = False
         self._quitting = False
         self._interruptions = 0
@@ -184,25 +195,34 @@ class Director:
         if inputs.mode is not Mode.STOP or now - self._reset_at > RESET_TIME:
             self._resetting = False
         self._phases[self.phase](now, inputs)
-        return self._commands()
+        return self._commands(now)
 
-    def _commands(self) -> Commands:
+    def _commands(self, now: float) -> Commands:
         modes = {Phase.HOMING: Mode.HOME, Phase.READY: self._wanted, Phase.RECORDING: self._wanted}
         mode = Mode.STOP if self._stopped else modes.get(self.phase, Mode.HOLD)
         if self._resetting:
             mode = Mode.HOLD
         recording = self.phase is Phase.RECORDING
         seed = self.rules.seed + (0 if self.rules.same_start else max(0, self.number - 1))
-        return Commands(mode, self._resetting, self.number, recording, self.verdict, seed)
+        recover = now - self._recover_at < RESET_TIME
+        return Commands(mode, self._resetting, recover, self.number, recording, self.verdict, seed)
+
+    def lose_arm(self) -> None:
+        """The arm's driver ended. The arm has come to rest by itself; where it is, on hardware, a person looks."""
+        self._lost = True
+        if self.rules.hardware:
+            self._stopped = "the loss of the arm's driver"
 
     def _obey(self, now: float, order: Order) -> None:
         if order in VERDICTS:
             self._end(now, VERDICTS[order], f"{order.value}, said the person at the page")
         elif order is Order.STOP:
-            self._stopped, self._resetting = True, False
+            self._stopped, self._resetting = "a person", False
         elif order is Order.RESET:
-            self._stopped = False
+            self._stopped, self._held = "", self._held or self.rules.hardware
             self._reset(now)
+        elif order is Order.RECOVER:
+            self._recover_at = now
         elif order is Order.QUIT:
             self._quitting = True
         else:
@@ -222,15 +242,18 @@ class Director:
     def _idle(self, now: float, inputs: Inputs) -> None:
         if self._quitting:
             self._go(now, Phase.DONE, "ended")
+        elif inputs.fault:
+            self.note = "stopped by the arm's own controller: look at the arm, then recover"
         elif self._stopped:
-            self.note = "stopped by a person: reset to go on"
+            self.note = f"stopped by {self._stopped}: reset to go on"
         elif inputs.mode is Mode.STOP:
             self.note = "stopped by safety: reset to go on"
-            if self.rules.auto and self.rules.simulated and now - self.since >= STOPPED_PAUSE:
+            if self.rules.auto and not self.rules.hardware and now - self.since >= STOPPED_PAUSE:
                 self._reset(now)
         elif not inputs.alive:
             self.note = "waiting for all streams"
         else:
+            self._lost = False
             self._next(now)
 
     def _homing(self, now: float, inputs: Inputs) -> None:
@@ -252,10 +275,14 @@ class Director:
             self.note = "the world is being reset"
         elif not inputs.alive:
             self.note = "waiting for all streams"
-        elif self._start or (self.rules.auto and not self._held):
+        elif self._start:
             self._begin(now)
+        elif self.rules.auto and self._held:
+            self.note = "nothing moves: run to go on" if self.rules.hardware else "held by a person: run to go on"
+        elif self.rules.auto and self.rules.hardware and not inputs.home:
+            self._go(now, Phase.HOMING, "going home")
         elif self.rules.auto:
-            self.note = "held by a person: run to go on"
+            self._begin(now)
         else:
             self.note = "ready: start an episode"
 
@@ -324,7 +351,7 @@ class Director:
         self._resetting, self._reset_at = True, now
 
     def _halted(self, inputs: Inputs) -> bool:
-        return self._stopped or inputs.mode is Mode.STOP
+        return bool(self._stopped) or self._lost or inputs.mode is Mode.STOP
 
     def _set_up(self, now: float, inputs: Inputs) -> bool:
         """The simulated world stands at this episode's start, and has come to rest."""

@@ -32,13 +32,18 @@ class Script:
         self._times, self._q, self._grip = times - times[0], q, grip
         self._left = 0  # the row to go on from
         self._begins: float | None = None  # when the row `_left` is due; None while not flying
+        self._then = 0.0  # when a chunk was last made
 
-    def chunk(self, now: float, station: Station, here: Array) -> Record:
-        """The next targets at `now` [s]; here: the joints that the arm is sent to (n,)."""
+    def chunk(self, now: float, station: Station, here: Array, speed: float = 1.0) -> Record:
+        """The next targets at `now` [s]; here: the joints that the arm is sent to (n,). speed: the override."""
         if self._begins is None:
             self._here, self._started = here, now
             way = float(np.abs(self._q[self._left] - here).max())
             self._begins = now + max(SHORTEST_APPROACH, way / APPROACH)
+        else:
+            lost = (1.0 - speed) * (now - self._then)  # what the override takes from the script's own clock
+            self._begins, self._started = self._begins + lost, self._started + lost
+        self._then = now
         times = self._begins + self._times[self._left :] - self._times[self._left]
         first = max(int(np.searchsorted(times, now)) - 1, 0)
         rows = slice(self._left + first, self._left + first + CHUNK_STEPS - 1)
@@ -87,7 +92,7 @@ def run(context: Context) -> None:
         control = controls.latest()
         flying = control is not None and control["mode"] == Mode.RUN
         if control is not None and flying and control["source"] != Source.OPERATOR:
-            chunks.send(script.chunk(start, station, control["target.q"]))
+            chunks.send(script.chunk(start, station, control["target.q"], float(control["speed"])))
             published = True
         elif flying:
             script.pause(start)

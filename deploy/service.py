@@ -11,6 +11,8 @@ policy, a stored episode. Keys that it reads (null where nothing is meant):
         front: {_target_: …, height: 240, width: 320}
       world: {_target_: …}    # simulation only, else null: a class with run(stop); has its own process
       limits: {_target_: robot_stack.safety.Limits, …}
+      hardware: true          # only a person clears a stop, and nothing moves before a person said so
+      speed: 0.1              # override at the start, 0..1 of the limits; the page raises it
     teleop: {_target_: …}     # configs/teleop/<device>.yaml: teleop.*; null: nobody can take over
     task: {name: lift}        # of the simulation, or a word of yours; stored with each episode
     rate: 10                  # rows a second [Hz]
@@ -73,7 +75,7 @@ PROPOSERS = {"inference", "replay"}
 """Kinds of workers that publish chunks."""
 PRIORITY = 40
 """Of the main thread: behind control, ahead of all that computes. A stop waits for nobody's pictures or networks."""
-KEYBOARDS = ("teleop.keyboard.", "teleop.browser.")
+KEYBOARDS = ("teleop.keyboard.", "teleop.browser.", "teleop.guide.")
 
 
 class ServiceError(RobotStackError):
@@ -122,6 +124,7 @@ class Service:
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._wake, self._waker = socket.socketpair()
         self._commands: Commands | None = None
+        self._speed = float(config["robot"]["speed"])
         self._interrupted_at: float | None = None
         self._phase = Phase.IDLE
 
@@ -129,6 +132,10 @@ class Service:
         """Obey, as soon as the main thread wakes; may be called from any thread."""
         self._orders.put(order)
         self._waker.send(b"\0")
+
+    def override(self, speed: float) -> None:
+        """Fly at this part of the limits from now on, 0..1; may be called from any thread."""
+        self._speed = speed
 
     def run(self) -> int:
         """The whole session; returns the exit code. Raises what is wrong, after everything has been stopped."""
@@ -172,7 +179,7 @@ class Service:
             self._supervisor.check()
             self._react()
             if self._supervisor.failure is not None:
-                self._request(Mode.STOP, reset=False)
+                self._request(Mode.STOP)
                 raise ServiceError(self._supervisor.failure)
             if self._interrupted_at is not None and now() - self._interrupted_at > ENDING:
                 return
@@ -182,6 +189,8 @@ class Service:
         """Say what happened to workers. What a lost policy had planned is not flown on: nobody would mend it."""
         for event in self._supervisor.events:
             self._say(event.words)
+            if event.kind == "control":
+                self.director.lose_arm()
             if event.kind in PROPOSERS:
                 self._chunks.send(cell.no_chunk(self.station, now()))
         self._supervisor.events.clear()
@@ -192,7 +201,7 @@ class Service:
         self._board.update()
         inputs = self._board.inputs(time, self._supervisor.ready, self._new_orders())
         commands = self.director.step(time, inputs)
-        self._request(commands.mode, commands.reset)
+        self._request(commands.mode, commands.reset, commands.recover)
         self._publish_episode(commands)
         self._commands = commands
         self.status = self._board.status(time, self.director, commands) | {
@@ -202,14 +211,15 @@ class Service:
             "task": self.config["task"]["name"],
             "cameras": {name: list(size) for name, size in self.station.cameras.items()},
             "keys": _has_keys(self.config),
+            "speed": self._speed,
             "workers": self._supervisor.status(),
         }
         if not inputs.alive and self.director.phase is Phase.IDLE and self._supervisor.waiting_for:
             self.status["note"] = f"starting {', '.join(self._supervisor.waiting_for)}"
         self._tell_phase()
 
-    def _request(self, mode: Mode, reset: bool) -> None:
-        self._requests.send(REQUEST.spec.record(time=now(), mode=mode, reset=reset, speed=1.0))
+    def _request(self, mode: Mode, reset: bool = False, recover: bool = False) -> None:
+        self._requests.send(REQUEST.spec.record(time=now(), mode=mode, reset=reset, recover=recover, speed=self._speed))
 
     def _publish_episode(self, commands: Commands) -> None:
         said = self._commands
@@ -295,6 +305,7 @@ def _rules(verb: str, config: dict[str, Any]) -> Rules:
     return Rules(
         auto=config["auto"],
         simulated=config["robot"]["world"] is not None,
+        hardware=config["robot"]["hardware"],
         recorded=config["store"] is not None,
         episodes=config["episodes"],
         time_limit=config["time_limit"],

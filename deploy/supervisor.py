@@ -1,8 +1,8 @@
 """Keeps the workers of a session alive, or says why it cannot.
 
 A process that ends is noticed at once. Cameras, gripper, operator, policy and recorder are started again, a few
-times; the end of control or of the world ends the session, as does a worker that never got ready: then the reason is
-in its log.
+times; control is tried again for as long as it takes, since the arm's own controller may be starting anew. The end of
+the world ends the session, as does a worker that never got ready: then the reason is in its log.
 """
 
 import os
@@ -18,10 +18,13 @@ from robot_stack.bus import Bus
 from robot_stack.clock import now
 from robot_stack.spec import Record
 
-VITAL = {"control", "world"}
+VITAL = {"world"}
 """Kinds without which nothing may go on."""
+PATIENT = {"control"}
+"""Kinds that are started again without end, every `RETRY`."""
+RETRY = 1.0  # [s]
 MAX_RESTARTS = 3
-"""Of one worker in one session."""
+"""Of one worker of another kind in one session."""
 START_PATIENCE = 60.0
 """A worker must have reported this long after its start: the first time, meshes are decimated [s]."""
 SILENCE = 10.0
@@ -57,6 +60,7 @@ class _Post:
     started: float
     restarts: int = 0
     lost: bool = False  # it ended, and that was said
+    again: float = 0.0  # when it may be started again [s]
     ready: bool = False
     health: Record | None = None
 
@@ -138,12 +142,12 @@ class Supervisor:
         how = _ending(post.worker.exitcode)
         if post.job.kind in VITAL or (not post.ready and post.restarts == 0):
             self._fail(post, how)
-        elif post.restarts >= MAX_RESTARTS:
+        elif post.restarts >= MAX_RESTARTS and post.job.kind not in PATIENT:
             self._fail(post, f"{how}, after {MAX_RESTARTS} restarts")
         elif not post.lost:
-            self.events.append(Event(post.job.kind, f"{post.job.name} {how}: started again"))
-            post.lost = True
-        else:
+            self.events.append(Event(post.job.kind, f"{post.job.name} {how}: started again{_reason(post)}"))
+            post.lost, post.again = True, time + (RETRY if post.restarts and not post.ready else 0.0)
+        elif time >= post.again:
             post.worker.stop()
             os.close(post.pidfd)
             post.worker = spawn(post.job.kind, self._session, post.job.config, self._folder, post.job.name)
@@ -154,6 +158,12 @@ class Supervisor:
         if self.failure is None:
             tail = post.worker.log_tail()
             self.failure = f"{post.job.name} {what}. The end of {post.worker.log}:\n{tail}"
+
+
+def _reason(post: _Post) -> str:
+    """What a worker that gave up said last, where it is one that is tried again and again."""
+    last = post.worker.log_tail(1)
+    return f" ({last.partition(' ERROR ')[2]})" if post.job.kind in PATIENT and " ERROR " in last else ""
 
 
 def _ending(exitcode: int | None) -> str:

@@ -46,11 +46,19 @@ function show(status) {
   $("rate").textContent = status.control.rate === null ? "–" : `${status.control.rate.toFixed(0)} Hz`;
   $("count").textContent = status.wanted ? `${status.finished} of ${status.wanted}` : `${status.finished} recorded`;
   $("keys").hidden = $("engage").hidden = !status.keys;
+  $("fault").hidden = !status.fault;
+  $("words").textContent = status.fault;
+  showSpeed(status.speed);
   showWorkers(status.workers);
   showCameras(status.cameras);
   for (const button of document.querySelectorAll("button[data-mode], button[data-action]"))
     button.disabled = !status.allowed.includes(button.dataset.mode ?? button.dataset.action);
   if (status.finished !== finished) { finished = status.finished; showEpisodes(); }
+}
+
+function showSpeed(speed) {
+  if ($("speed") !== document.activeElement) $("speed").value = Math.round(100 * speed);
+  $("percent").textContent = `${Math.round(100 * speed)} %`;
 }
 
 function item(dot, name, value) {
@@ -157,8 +165,14 @@ for (const button of document.querySelectorAll("button[data-mode], button[data-a
   button.addEventListener("click", () => {
     button.blur(); // or the space bar would press it again
     const { mode, action } = button.dataset;
+    if (mode === "recover" && !confirm("Is the arm free, and is nobody in its reach? Its controller is told to go on; the arm stays where it is until Reset and Run.")) return;
     mode ? order("/api/mode", { mode }) : order("/api/episode", { action });
   });
+
+$("speed").addEventListener("change", (event) => {
+  order("/api/speed", { speed: event.target.value / 100 });
+  event.target.blur(); // or the arrow keys would change it again
+});
 
 // --- keys ------------------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ class Desk:
             "mode": "hold",
             "source": "nobody",
             "reason": "",
+            "fault": "",
+            "speed": 1.0,
             "allowed": [order.value for order in ORDERS[Phase.READY]],
             "finished": 0,
             "wanted": 20,
@@ -60,6 +62,9 @@ class Desk:
     @property
     def url(self) -> str:
         return self.server.url
+
+    def override(self, speed: float) -> None:
+        self.status = {**self.status, "speed": speed}
 
     def order(self, order: Order) -> None:
         self.orders.append(order)

@@ -34,6 +34,7 @@ def test_status_is_what_the_service_says(desk: Desk, client: httpx.Client) -> No
         ("/api/mode", {"mode": "stop"}, Order.STOP),
         ("/api/mode", {"mode": "reset"}, Order.RESET),
         ("/api/mode", {"mode": "home"}, Order.HOME),
+        ("/api/mode", {"mode": "recover"}, Order.RECOVER),
         ("/api/episode", {"action": "start"}, Order.START),
     ],
 )
@@ -42,6 +43,11 @@ def test_order_reaches_the_service(
 ) -> None:
     assert client.post(path, json=body).status_code == 200
     assert desk.orders == [order]
+
+
+def test_speed_reaches_the_service(desk: Desk, client: httpx.Client) -> None:
+    assert client.post("/api/speed", json={"speed": 0.25}).status_code == 200
+    assert desk.status["speed"] == 0.25
 
 
 @pytest.mark.parametrize("action", ["success", "fail", "discard"])
@@ -58,8 +64,10 @@ def test_verdict_needs_an_episode(desk: Desk, client: httpx.Client, action: str)
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("/api/mode", '{"mode": "fly"}', "'hold', 'run', 'stop', 'reset' or 'home'"),
+        ("/api/mode", '{"mode": "fly"}', "'hold', 'run', 'stop', 'reset', 'recover' or 'home'"),
         ("/api/mode", "{}", "Field required"),
+        ("/api/speed", '{"speed": 1.5}', "less than or equal to 1"),
+        ("/api/speed", '{"speed": 0.0}', "greater than or equal to 0.02"),
         ("/api/mode", '{"mode": "hold", "speed": 2}', "Extra inputs are not permitted"),
         ("/api/mode", "{", "JSON"),
         ("/api/episode", '{"action": "quit"}', "'start', 'success', 'fail' or 'discard'"),

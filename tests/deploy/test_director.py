@@ -28,8 +28,9 @@ from deploy.director import (
 )
 from robot_stack.types import Mode
 
-AUTO = Rules(auto=True, simulated=True, episodes=2, time_limit=10.0, success_hold=0.5, seed=100)
-MANUAL = Rules(auto=False, simulated=False, time_limit=10.0)
+AUTO = Rules(auto=True, simulated=True, hardware=False, episodes=2, time_limit=10.0, success_hold=0.5, seed=100)
+HARDWARE = replace(AUTO, simulated=False, hardware=True)
+MANUAL = Rules(auto=False, simulated=False, hardware=True, time_limit=10.0)
 
 
 class Session:
@@ -257,8 +258,65 @@ def test_safety_stop_ends_the_episode_as_a_failure_and_simulation_goes_on_by_its
     assert session.phase is Phase.HOMING
 
 
+def flying(rules: Rules) -> Session:
+    """A session on hardware that a person let run."""
+    session = Session(rules).until(Phase.READY)
+    session.step(Order.RUN)
+    return session.until(Phase.RECORDING)
+
+
+def test_nothing_moves_on_hardware_before_a_person_says_so() -> None:
+    session = Session(HARDWARE)
+    for _ in range(100):
+        assert session.step().mode is Mode.HOLD
+    assert (session.phase, session.director.note) == (Phase.READY, "nothing moves: run to go on")
+    assert session.step(Order.RUN).mode is Mode.HOME, "an episode begins at home"
+    assert session.until(Phase.RECORDING).commands.mode is Mode.RUN  # type: ignore[union-attr]
+
+
+def test_nothing_moves_on_hardware_after_a_reset() -> None:
+    session = flying(HARDWARE)
+    session.step(mode=Mode.STOP)
+    session.step(Order.RESET, mode=Mode.STOP)
+    for _ in range(100):
+        assert session.step(mode=Mode.HOLD).mode is Mode.HOLD
+    assert session.phase is Phase.READY
+
+
+def test_a_fault_of_the_arms_controller_is_cleared_by_a_persons_word_once() -> None:
+    session = flying(HARDWARE)
+    for _ in range(20):
+        assert not session.step(mode=Mode.STOP, fault=True).recover
+    assert session.director.note == "stopped by the arm's own controller: look at the arm, then recover"
+    assert session.step(Order.RECOVER).recover
+    for _ in range(20):
+        commands = session.step()
+    assert not commands.recover
+    assert not commands.reset
+    session.step(fault=False)
+    assert session.director.note == "stopped by safety: reset to go on"
+
+
+@pytest.mark.parametrize("rules", [AUTO, HARDWARE])
+def test_a_lost_driver_of_the_arm_ends_the_episode_and_on_hardware_waits_for_a_person(rules: Rules) -> None:
+    session = flying(rules) if rules.hardware else Session(rules).until(Phase.RECORDING)
+    session.director.lose_arm()
+    commands = session.step(alive=False)
+    assert (session.phase, commands.verdict) == (Phase.ENDING, UNKNOWN if rules.hardware else FAILURE)
+    for _ in range(20):
+        commands = session.step(alive=False)
+    assert commands.mode is (Mode.STOP if rules.hardware else Mode.HOLD)
+    for _ in range(20):
+        commands = session.step(alive=True)
+    if rules.hardware:
+        assert (session.phase, commands.mode) == (Phase.IDLE, Mode.STOP)
+        assert session.director.note == "stopped by the loss of the arm's driver: reset to go on"
+        session.step(Order.RESET)
+    assert session.until(Phase.READY)
+
+
 def test_safety_stop_on_hardware_waits_for_a_person() -> None:
-    session = Session(replace(AUTO, simulated=False)).until(Phase.RECORDING)
+    session = flying(HARDWARE)
     for _ in range(100):
         assert not session.step(mode=Mode.STOP).reset
     assert session.phase is Phase.IDLE
@@ -267,7 +325,7 @@ def test_safety_stop_on_hardware_waits_for_a_person() -> None:
 
 
 def test_a_reset_that_did_not_succeed_is_forgotten() -> None:
-    session = Session(replace(AUTO, simulated=False)).until(Phase.RECORDING)
+    session = flying(HARDWARE)
     session.step(mode=Mode.STOP)
     assert session.step(Order.RESET).reset
     for _ in range(20):
@@ -396,7 +454,7 @@ def test_only_listed_moves_are_possible() -> None:
 
 def _in(phase: Phase) -> Session:
     """A manual session in simulation, in that phase."""
-    session = Session(Rules(auto=False, simulated=True, episodes=1 if phase is Phase.DONE else 0))
+    session = Session(Rules(auto=False, simulated=True, hardware=False, episodes=1 if phase is Phase.DONE else 0))
     if phase is Phase.IDLE:
         session.step(alive=False)
         session.inputs = replace(session.inputs, alive=True)

@@ -188,14 +188,35 @@ def test_killed_camera_is_started_again_and_shown(start: Callable[..., Session])
     assert Store.open(session.store).episodes[-1].attrs["verdict"] in ("unknown", "success")
 
 
-def test_killed_control_ends_the_session_with_the_reason(start: Callable[..., Session]) -> None:
+def test_killed_control_is_started_again_and_the_next_episode_recorded(start: Callable[..., Session]) -> None:
     session = start("collect", "episodes=0")
     session.until(recording)
     os.kill(session.pid("control"), signal.SIGKILL)
-    assert session.wait(15.0) == 1
-    assert "control was killed by signal 9. The end of " in session.output
-    assert "Traceback" not in session.output
+    session.until(lambda status: status["episode"]["number"] == 2 and recording(status))
+    assert "control was killed by signal 9: started again" in session.output
+    session.process.send_signal(signal.SIGINT)
+    assert session.wait(15.0) == 130
     until(lambda: session.orphans() == [])
+
+
+def test_killed_control_of_hardware_is_stopped_until_a_person_says_otherwise(start: Callable[..., Session]) -> None:
+    session = start("collect", "episodes=0", "robot.hardware=true", "robot.speed=0.5")
+    status = session.until(lambda status: status["note"] == "nothing moves: run to go on")
+    assert (status["phase"], status["speed"]) == ("ready", 0.5)
+    ordered(session, "mode", mode="run")
+    session.until(recording)
+    os.kill(session.pid("control"), signal.SIGKILL)
+    session.until(lambda status: status["phase"] == "idle" and status["source"] == "nobody")
+    session.until(lambda status: status["mode"] == "stop" and status["control"]["rate"] is not None)
+    ordered(session, "speed", speed=1.0)
+    ordered(session, "mode", mode="reset")
+    status = session.until(lambda status: status["phase"] == "ready")
+    assert (status["mode"], status["speed"]) == ("hold", 1.0)
+    session.process.kill()
+
+
+def ordered(session: Session, what: str, **body: object) -> None:
+    httpx.post(f"{session.url}/api/{what}", json=body).raise_for_status()
 
 
 def test_killed_parent_leaves_no_orphans_and_its_episode_is_salvaged(start: Callable[..., Session]) -> None:

@@ -116,6 +116,19 @@ def test_end_of_a_vital_worker_ends_the_session(
     assert supervised.events == []
 
 
+def test_a_worker_that_is_worth_waiting_for_is_tried_again_without_end(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "PATIENT", {"minions:live"})
+    supervised = supervise(("live", "a"))
+    for _ in range(MAX_RESTARTS + 2):
+        look(supervised, lambda: supervised.ready)
+        os.kill(pid(supervised, "a"), signal.SIGKILL)
+        look(supervised, lambda: not supervised.ready)
+    look(supervised, lambda: supervised.ready)
+    assert supervised.failure is None
+
+
 def test_worker_that_hangs_is_killed_and_started_again(
     supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
