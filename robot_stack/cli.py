@@ -60,6 +60,15 @@ VERBS = {
         "measure this machine: the figures of the README",
         actions={"spine": "deploy.bench.spine:run", "store": "deploy.bench.store:run"},
     ),
+    "emulate": Verb(
+        "a controller to rehearse against, at the wire: a simulated arm that the real client libraries fly",
+        actions={
+            "ur5e": "robot_stack.emulators.cli:ur5e",
+            "robotiq": "robot_stack.emulators.cli:robotiq",
+            "franka": "robot_stack.emulators.cli:franka",
+            "panda": "robot_stack.emulators.cli:panda",
+        },
+    ),
     "doctor": Verb("what this machine has and lacks, what that costs, and what to do", "robot_stack.doctor:run"),
 }
 

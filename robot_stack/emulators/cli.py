@@ -44,6 +44,27 @@ def ur5e(config: Mapping[str, Any]) -> int:
     return run("ur5e", config, lambda loop: UrEmulator(loop, config))
 
 
+def franka(config: Mapping[str, Any]) -> int:
+    """A Franka Research 3 with its hand."""
+    from robot_stack.emulators.franka.arms import fr3
+
+    return run("franka", config, lambda loop: fr3(loop, config))
+
+
+def panda(config: Mapping[str, Any]) -> int:
+    """A Franka Emika Panda with its hand."""
+    from robot_stack.emulators.franka.arms import panda as make
+
+    return run("panda", config, lambda loop: make(loop, config))
+
+
+def robotiq(config: Mapping[str, Any]) -> int:
+    """A Robotiq 2F-85 alone."""
+    from robot_stack.emulators.robotiq import RobotiqEmulator
+
+    return run("robotiq", config, lambda loop: RobotiqEmulator(loop, config))
+
+
 def run(kind: str, config: Mapping[str, Any], make: Callable[[Loop], Emulator]) -> int:
     """Run an emulator. Config of all kinds: host, faults (commands typed at the start), stdin_owner (see the YAML)."""
     logging.basicConfig(format=f"%(asctime)s {kind} %(levelname)s %(message)s", level=logging.INFO)

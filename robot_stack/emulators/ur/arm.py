@@ -92,6 +92,13 @@ class CommandedArm:
         self._path_velocity = [v / self.scale for v in self.qd] if self.scale > 0.0 else [0.0] * 6
         self.q, self._goal = list(q), list(q)
 
+    def displace(self, dq: list[float]) -> None:
+        """Move the joints by dq in this cycle, beside whatever else moves them."""
+        self.q = [a + b for a, b in zip(self.q, dq, strict=True)]
+        if self._mover is None:
+            self._mover, self._path_velocity, self._goal = self, [0.0] * 6, list(self.q)
+            self.qd = [step / PERIOD for step in dq]
+
     def brake(self, mover: object, deceleration: float) -> bool:
         """One cycle of stopj; whether the arm has come to rest."""
         self.claim(mover)

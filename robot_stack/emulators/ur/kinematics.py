@@ -32,6 +32,18 @@ def ur_pose(pose: Array) -> list[float]:
     return [*pose[:3].tolist(), *se3.rotation_vector(pose[3:])]
 
 
+def composed(a: list[float], b: list[float]) -> list[float]:
+    """UR's pose_trans: the pose `b`, given in the frame `a`, in that of `a`."""
+    return ur_pose(se3.compose(pose_of(a), pose_of(b)))
+
+
+def turned(frame: list[float], vector: list[float]) -> list[float]:
+    """Two vectors (6,) given along the axes of a frame (UR pose in the base), along those of the base."""
+    rotation = se3.to_matrix(pose_of(frame))[:3, :3]
+    both: list[float] = (np.array(vector).reshape(2, 3) @ rotation.T).ravel().tolist()
+    return both
+
+
 def forward(q: list[float]) -> Array:
     """base_from_flange (7,) at six joints [rad]."""
     q1, q2, q3, q4, q5, q6 = q
@@ -60,7 +72,7 @@ def inverse(base_from_flange: Array, near: list[float]) -> list[float] | None:
 
 
 def twist(q: list[float], base_from_flange: Array, point: list[float], qd: list[float]) -> list[float]:
-    """Velocity of `point` (3,) of the flange while joints move with qd: linear [m/s], angular [rad/s], in the base frame."""
+    """Velocity of a `point` of the flange while joints move with qd: linear [m/s], angular [rad/s], in the base."""
     vx = vy = vz = wx = wy = wz = 0.0
     for (ax, ay, az), (px, py, pz), speed in zip(
         _axes(q, base_from_flange), _pivots(q, base_from_flange), qd, strict=True

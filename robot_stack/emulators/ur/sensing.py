@@ -1,5 +1,7 @@
 """What the controller measures: joints, tool, forces."""
 
+import numpy as np
+
 from robot_stack import pose as se3
 from robot_stack.emulators.body import Body
 from robot_stack.emulators.ur import kinematics
@@ -13,14 +15,14 @@ NM_PER_AMPERE = 10.0
 class Sensing:
     """Measured values, as plain numbers in RTDE's units and frames.
 
-    q [rad], qd [rad/s]: six each. flange: base_from_flange (7,). raw_wrench: at the tool, in the base frame [N, Nm];
-    wrench: the same since it was zeroed.
+    q [rad], qd [rad/s]: six each. flange, base_from_tcp: poses (7,) in the base frame.
+    raw_wrench: at the tool, in the base frame [N, Nm]; wrench: the same since it was zeroed.
     """
 
     def __init__(self, body: Body) -> None:
         self._body = body
         self._bias = [0.0] * 6
-        self.flange_from_tcp = se3.IDENTITY
+        self._flange_from_tcp = se3.IDENTITY
         self.measure()
 
     def measure(self) -> None:
@@ -31,6 +33,12 @@ class Sensing:
         self.raw_wrench: list[float] = state.wrench.tolist()
         self.wrench = [a - b for a, b in zip(self.raw_wrench, self._bias, strict=True)]
         self.flange = kinematics.forward(self.q)
+        self.base_from_tcp = se3.compose(self.flange, self._flange_from_tcp)
+
+    def place_tcp(self, flange_from_tcp: Array) -> None:
+        """From now on the tool centre point is there on the flange (7,)."""
+        self._flange_from_tcp = flange_from_tcp
+        self.base_from_tcp = se3.compose(self.flange, flange_from_tcp)
 
     def zero(self) -> None:
         """From now on the wrench counts from what it is now."""
@@ -38,23 +46,30 @@ class Sensing:
 
     def tcp_pose(self) -> list[float]:
         """The UR pose of the tool centre point, which the offset says where it is."""
-        return kinematics.ur_pose(self.base_from_tcp())
+        return kinematics.ur_pose(self.base_from_tcp)
 
-    def base_from_tcp(self) -> Array:
-        """(7,) measured."""
-        return se3.compose(self.flange, self.flange_from_tcp)
+    def flange_of(self, base_from_tcp: Array) -> Array:
+        """base_from_flange (7,) that puts the tool centre point there."""
+        return se3.compose(base_from_tcp, se3.inverse(self._flange_from_tcp))
 
     def commanded_tcp(self, q: list[float]) -> Array:
         """base_from_tcp (7,) at joints that are only commanded."""
-        return se3.compose(kinematics.forward(q), self.flange_from_tcp)
+        return se3.compose(kinematics.forward(q), self._flange_from_tcp)
 
     def tcp_jacobian(self) -> Array:
         """(6, 6) of the tool centre point at the measured joints, in the base frame."""
-        return kinematics.jacobian(self.q, self.flange, self.base_from_tcp()[:3].tolist())
+        return kinematics.jacobian(self.q, self.flange, self.base_from_tcp[:3].tolist())
+
+    def joint_speeds(self, twist: list[float]) -> list[float]:
+        """The joint speeds [rad/s] for a speed of the tool (6,), damped where the arm is singular."""
+        jacobian = self.tcp_jacobian()
+        damped = jacobian @ jacobian.T + 1e-6 * np.eye(6)
+        speeds: list[float] = (jacobian.T @ np.linalg.solve(damped, np.array(twist))).tolist()
+        return speeds
 
     def tcp_speed(self, qd: list[float]) -> list[float]:
         """Linear [m/s] and angular [rad/s] speed of the tool in the base frame, while the joints move with qd."""
-        return kinematics.twist(self.q, self.flange, self.base_from_tcp()[:3].tolist(), qd)
+        return kinematics.twist(self.q, self.flange, self.base_from_tcp[:3].tolist(), qd)
 
     def torques(self) -> list[float]:
         """What the drives give now, six [Nm]."""

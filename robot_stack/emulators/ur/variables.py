@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from robot_stack.emulators.ur.kinematics import ur_pose
 from robot_stack.emulators.ur.modes import JOINT_OFF, JOINT_RUNNING, RobotMode, robot_bits, safety_bits
 
 if TYPE_CHECKING:
@@ -35,21 +36,21 @@ _VECTORS: dict[str, Getter] = {
     "target_q": lambda c: c.arm.q,
     "target_qd": lambda c: c.arm.qd,
     "target_qdd": lambda c: c.arm.qdd,
-    "target_current": lambda c: c.currents(),
-    "target_moment": lambda c: c.torques(),
-    "actual_q": lambda c: c.q,
-    "actual_qd": lambda c: c.qd,
-    "actual_current": lambda c: c.currents(),
-    "actual_current_as_torque": lambda c: c.torques(),
-    "joint_control_output": lambda c: c.currents(),
-    "actual_TCP_pose": lambda c: c.tcp_pose(),
-    "actual_TCP_speed": lambda c: c.tcp_speed(),
-    "actual_TCP_force": lambda c: c.wrench,
-    "target_TCP_pose": lambda c: c.target_tcp_pose(),
-    "target_TCP_speed": lambda c: c.target_tcp_speed(),
+    "target_current": lambda c: c.sense.currents(),
+    "target_moment": lambda c: c.sense.torques(),
+    "actual_q": lambda c: c.sense.q,
+    "actual_qd": lambda c: c.sense.qd,
+    "actual_current": lambda c: c.sense.currents(),
+    "actual_current_as_torque": lambda c: c.sense.torques(),
+    "joint_control_output": lambda c: c.sense.currents(),
+    "actual_TCP_pose": lambda c: c.sense.tcp_pose(),
+    "actual_TCP_speed": lambda c: c.sense.tcp_speed(c.sense.qd),
+    "actual_TCP_force": lambda c: c.sense.wrench,
+    "target_TCP_pose": lambda c: ur_pose(c.sense.commanded_tcp(c.arm.q)),
+    "target_TCP_speed": lambda c: c.sense.tcp_speed(c.arm.qd),
     "joint_temperatures": lambda c: _WARM,
     "actual_joint_voltage": lambda c: _SUPPLIED,
-    "ft_raw_wrench": lambda c: c.raw_wrench,
+    "ft_raw_wrench": lambda c: c.sense.raw_wrench,
     "payload_inertia": lambda c: c.payload.inertia,
 }
 _DOUBLES: dict[str, Getter] = {
@@ -84,7 +85,7 @@ def _outputs() -> dict[str, tuple[str, Getter]]:
     table |= {
         "actual_tool_accelerometer": ("VECTOR3D", lambda c: (0.0, 0.0, 9.81)),
         "payload_cog": ("VECTOR3D", lambda c: c.payload.centre),
-        "elbow_position": ("VECTOR3D", lambda c: c.elbow()),
+        "elbow_position": ("VECTOR3D", lambda c: c.sense.elbow()),
         "elbow_velocity": ("VECTOR3D", lambda c: (0.0, 0.0, 0.0)),
         "tcp_offset": ("VECTOR6D", lambda c: c.tcp),
         "joint_mode": ("VECTOR6INT32", _joint_modes),
