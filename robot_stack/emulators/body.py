@@ -40,7 +40,8 @@ class Body:
         self._steps = 0
         self._tcp = self.world.model.site(TCP).id
         self._hand = int(self.world.model.site_bodyid[self._tcp])
-        self._pushed, self._pushed_until = np.zeros(6), -inf
+        self._pushed: Array = np.zeros(6)
+        self._pushed_until = -inf
         self._blocked: Array | None = None
         self._gains = [array[: self.joints].copy() for array in self._gain_arrays()]
         self._driven = False

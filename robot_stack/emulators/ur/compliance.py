@@ -26,8 +26,10 @@ class Compliance:
     def __init__(self, sense: Sensing) -> None:
         self.kind = ""
         self._sense = sense
-        self._free, self._frame = np.zeros(6), se3.IDENTITY
-        self._wrench, self._limits = np.zeros(6), SPEEDS
+        self._free: Array = np.zeros(6)
+        self._frame: Array = se3.IDENTITY
+        self._wrench: Array = np.zeros(6)
+        self._limits: Array = SPEEDS
 
     def lead(self, kind: str, axes: Sequence[int], frame: Sequence[float]) -> None:
         """A person leads the arm along the free axes (6 of 0 and 1) of a frame (UR pose, in the base)."""

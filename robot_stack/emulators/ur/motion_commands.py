@@ -13,8 +13,8 @@ SERVO, SPEED, MOVE, STOP, JOG = "servo", "speed", "move", "stop", "jog"
 
 def _move(program: ControlProgram) -> Thread | None:
     """moveJ, moveJ_IK, moveL, moveL_FK."""
-    command, target = program.int(0), program.floats(0)
-    velocity, acceleration, is_asynchronous = program.float(6), program.float(7), bool(program.int(1))
+    command, target = program.whole(0), program.reals(0)
+    velocity, acceleration, is_asynchronous = program.real(6), program.real(7), bool(program.whole(1))
     _end_move(program)
     controller = program.controller
     if command == 2:
@@ -29,7 +29,7 @@ def _move(program: ControlProgram) -> Thread | None:
 
 
 def _move_path(program: ControlProgram) -> Thread | None:
-    is_asynchronous = bool(program.int(1))
+    is_asynchronous = bool(program.whole(1))
     _end_move(program)
     return _perform(program, _along(program, program.path), is_asynchronous)
 
@@ -69,7 +69,7 @@ def _end_move(program: ControlProgram) -> bool:
 
 def _stop_move(program: ControlProgram) -> Thread | None:
     """stopL and stopJ. ur_rtde's script never sets the kind: waiting it always stops as stopj, else as stopl."""
-    deceleration, is_asynchronous = program.float(0), bool(program.int(1))
+    deceleration, is_asynchronous = program.real(0), bool(program.whole(1))
     _end_move(program)
     program.drop(STOP)
     if not is_asynchronous:
@@ -86,12 +86,12 @@ def _stop_move(program: ControlProgram) -> Thread | None:
 
 
 def _servo_joints(program: ControlProgram) -> None:
-    _servo(program, lambda: program.floats(0))
+    _servo(program, lambda: program.reals(0))
 
 
 def _servo_pose(program: ControlProgram) -> None:
     controller = program.controller
-    pose = kinematics.pose_of(program.floats(0))
+    pose = kinematics.pose_of(program.reals(0))
     q = kinematics.inverse(controller.sense.flange_of(pose), controller.arm.q)
     if q is None:
         raise RuntimeFault("get_inverse_kin: unable to find an inverse kinematics solution")
@@ -99,7 +99,7 @@ def _servo_pose(program: ControlProgram) -> None:
 
 
 def _servo(program: ControlProgram, target: Callable[[], list[float]]) -> None:
-    program.servo = (target(), program.float(9), program.float(10))
+    program.servo = (target(), program.real(9), program.real(10))
     program.start(SERVO, _servoing(program))
 
 
@@ -114,12 +114,12 @@ def _servoing(program: ControlProgram) -> Thread:
 
 def _servo_stop(program: ControlProgram) -> Thread:
     program.drop(SERVO)
-    return moves.stop(program.controller, program.float(0))
+    return moves.stop(program.controller, program.real(0))
 
 
 def _speed(program: ControlProgram) -> None:
     """speedJ and speedL."""
-    program.speed = (program.int(0) == 10, program.floats(0), program.float(6))
+    program.speed = (program.whole(0) == 10, program.reals(0), program.real(6))
     program.start(SPEED, _speeding(program))
 
 
@@ -148,13 +148,13 @@ def _speed_stop(program: ControlProgram) -> Thread:
     of_tool, *_ = program.speed
     program.drop(SPEED)
     way = moves.stop_tool if of_tool else moves.stop
-    return way(program.controller, program.float(0))
+    return way(program.controller, program.real(0))
 
 
 def _jog(program: ControlProgram) -> None:
     """Speeds along base (0), tool (1) or a frame of one's own (2)."""
-    speed, feature, acceleration = program.floats(0), int(program.float(6)), program.float(7)
-    frame = program.floats(8) if feature == 2 else [0.0] * 6
+    speed, feature, acceleration = program.reals(0), int(program.real(6)), program.real(7)
+    frame = program.reals(8) if feature == 2 else [0.0] * 6
     if feature == 1:
         frame = program.controller.sense.tcp_pose()
     turned = kinematics.turned(frame, speed)
@@ -169,7 +169,7 @@ def _jog_stop(program: ControlProgram) -> Thread:
 
 def _servo_circle(program: ControlProgram) -> None:
     """servoC, which ur_rtde cannot use: its script does not know it for a real-time command."""
-    program.controller.events.add("unsupported", command=program.int(0))
+    program.controller.events.add("unsupported", command=program.whole(0))
 
 
 def _numbers(value: object) -> list[float]:

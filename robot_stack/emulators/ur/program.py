@@ -56,19 +56,19 @@ class ControlProgram:
 
     # --- what commands use -------------------------------------------------------------------------------------------
 
-    def floats(self, first: int, count: int = 6) -> list[float]:
+    def reals(self, first: int, count: int = 6) -> list[float]:
         """Arguments from the input registers."""
         return self.controller.registers.input_doubles[self.offset + first : self.offset + first + count]
 
-    def float(self, index: int) -> float:
+    def real(self, index: int) -> float:
         """One argument."""
         return self.controller.registers.input_doubles[self.offset + index]
 
-    def ints(self, first: int, count: int) -> list[int]:
+    def wholes(self, first: int, count: int) -> list[int]:
         """Arguments from the input registers."""
         return self.controller.registers.input_ints[self.offset + first : self.offset + first + count]
 
-    def int(self, index: int) -> int:
+    def whole(self, index: int) -> int:
         """One argument."""
         return self.controller.registers.input_ints[self.offset + index]
 
@@ -119,7 +119,7 @@ class ControlProgram:
             yield
 
     def _take(self) -> int:
-        command = self.int(0)
+        command = self.whole(0)
         if command == IDLE and self.internal:
             command, self.internal = self.internal, IDLE
         return command

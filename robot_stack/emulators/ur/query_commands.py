@@ -33,13 +33,13 @@ def _target_waypoint(program: ControlProgram) -> None:
 
 
 def _solve(program: ControlProgram, near: list[float]) -> list[float] | None:
-    pose = kinematics.pose_of(program.floats(0))
+    pose = kinematics.pose_of(program.reals(0))
     return kinematics.inverse(program.controller.sense.flange_of(pose), near)
 
 
 def _inverse(program: ControlProgram) -> None:
     """get_inverse_kin, near given joints (30) or the actual ones (46)."""
-    q = _solve(program, program.floats(6) if program.int(0) == 30 else program.controller.sense.q)
+    q = _solve(program, program.reals(6) if program.whole(0) == 30 else program.controller.sense.q)
     if q is None:
         raise RuntimeFault("get_inverse_kin: unable to find an inverse kinematics solution")
     program.answer(q)
@@ -55,11 +55,11 @@ def _pose_is_safe(program: ControlProgram) -> None:
 
 
 def _joints_are_safe(program: ControlProgram) -> None:
-    program.answer_int(int(all(abs(angle) <= LIMIT for angle in program.floats(0))))
+    program.answer_int(int(all(abs(angle) <= LIMIT for angle in program.reals(0))))
 
 
 def _compose(program: ControlProgram) -> None:
-    program.answer(kinematics.composed(program.floats(0), program.floats(6)))
+    program.answer(kinematics.composed(program.reals(0), program.reals(6)))
 
 
 def _forward(program: ControlProgram) -> None:
@@ -67,8 +67,8 @@ def _forward(program: ControlProgram) -> None:
 
 
 def _forward_of(program: ControlProgram) -> None:
-    flange = kinematics.ur_pose(kinematics.forward(program.floats(0)))
-    program.answer(kinematics.composed(flange, program.floats(6)))
+    flange = kinematics.ur_pose(kinematics.forward(program.reals(0)))
+    program.answer(kinematics.composed(flange, program.reals(6)))
 
 
 def _jacobian(program: ControlProgram) -> None:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from robot_stack.emulators.ur.variables import COUNT
+COUNT = 48
+"""Registers of each kind."""
 
 
 @dataclass

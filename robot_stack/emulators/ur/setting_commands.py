@@ -1,5 +1,7 @@
 """Commands of the control script that set the controller up: tool, payload, forces, freedrive, watchdog."""
 
+from math import hypot, sumprod
+
 from robot_stack.emulators.ur import moves
 from robot_stack.emulators.ur.faults import ProtectiveStop
 from robot_stack.emulators.ur.program import Command, ControlProgram, Thread
@@ -10,8 +12,8 @@ CONTACT = "contact"
 
 
 def _force_mode(program: ControlProgram) -> None:
-    axes, frame = program.ints(2, 6), program.floats(0)
-    program.controller.compliance.force(frame, axes, program.floats(6), program.floats(12))
+    axes, frame = program.wholes(2, 6), program.reals(0)
+    program.controller.compliance.force(frame, axes, program.reals(6), program.reals(12))
 
 
 def _force_mode_stop(program: ControlProgram) -> Thread:
@@ -25,19 +27,19 @@ def _zero_wrench(program: ControlProgram) -> None:
 
 def _set_payload(program: ControlProgram) -> None:
     payload = program.controller.payload
-    payload.mass = program.float(0)
-    x, y, z = program.floats(1, 3)
+    payload.mass = program.real(0)
+    x, y, z = program.reals(1, 3)
     if any((x, y, z)):  # all zero means: as it was, from PolyScope 5.0
         payload.centre = (x, y, z)
 
 
 def _set_target_payload(program: ControlProgram) -> None:
     _set_payload(program)
-    program.controller.payload.inertia = tuple(program.floats(4))
+    program.controller.payload.inertia = tuple(program.reals(4))
 
 
 def _set_tcp(program: ControlProgram) -> None:
-    program.controller.set_tcp(program.floats(0))
+    program.controller.set_tcp(program.reals(0))
 
 
 def _tcp_offset(program: ControlProgram) -> None:
@@ -49,7 +51,7 @@ def _protective_stop(program: ControlProgram) -> None:
 
 
 def _set_watchdog(program: ControlProgram) -> None:
-    program.controller.set_watchdog(program.float(0))
+    program.controller.set_watchdog(program.real(0))
 
 
 def _teach(program: ControlProgram) -> None:
@@ -57,7 +59,7 @@ def _teach(program: ControlProgram) -> None:
 
 
 def _freedrive(program: ControlProgram) -> None:
-    program.controller.compliance.lead("freedrive", program.ints(1, 6), program.floats(0))
+    program.controller.compliance.lead("freedrive", program.wholes(1, 6), program.reals(0))
 
 
 def _end_compliance(program: ControlProgram) -> None:
@@ -77,20 +79,20 @@ def _is_steady(program: ControlProgram) -> None:
 def _touched(program: ControlProgram, direction: list[float]) -> bool:
     """Whether something pushes back against a direction, or from any if it is zero."""
     force = program.controller.sense.wrench[:3]
-    length = sum(part * part for part in direction[:3]) ** 0.5
+    length = hypot(*direction[:3])
     if length < 1e-9:
-        return bool(sum(part * part for part in force) > CONTACT_FORCE**2)
-    return -sum(a * b for a, b in zip(force, direction[:3], strict=True)) / length > CONTACT_FORCE
+        return hypot(*force) > CONTACT_FORCE
+    return bool(-sumprod(force, direction[:3]) > CONTACT_FORCE * length)
 
 
 def _tool_contact(program: ControlProgram) -> None:
-    program.answer_int(int(_touched(program, program.floats(0))))
+    program.answer_int(int(_touched(program, program.reals(0))))
 
 
 def _move_until_contact(program: ControlProgram) -> Thread:
     """speedl until contact, then stop; the way back to the first touch is within a cycle: modelled."""
     controller, mover = program.controller, object()
-    speed, direction, acceleration = program.floats(0), program.floats(6), program.float(12)
+    speed, direction, acceleration = program.reals(0), program.reals(6), program.real(12)
     while not _touched(program, direction if any(direction) else speed):
         controller.arm.claim(mover)
         controller.arm.speed(controller.sense.joint_speeds(speed), 10.0 * acceleration)
@@ -99,7 +101,7 @@ def _move_until_contact(program: ControlProgram) -> Thread:
 
 
 def _start_contact_detection(program: ControlProgram) -> None:
-    direction = program.floats(0)
+    direction = program.reals(0)
     program.drop(CONTACT)
     program.contact_steps = 0
 

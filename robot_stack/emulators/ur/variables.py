@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robot_stack.emulators.ur.kinematics import ur_pose
 from robot_stack.emulators.ur.modes import JOINT_OFF, JOINT_RUNNING, RobotMode, robot_bits, safety_bits
+from robot_stack.emulators.ur.registers import COUNT
 
 if TYPE_CHECKING:
     from robot_stack.emulators.ur.controller import Controller
@@ -27,11 +28,9 @@ CODES = {
 }
 """Of `struct`, by RTDE type."""
 
-COUNT = 48
-"""Registers of each kind."""
-
 Getter = Callable[["Controller"], Any]
 
+_WARM, _SUPPLIED = (32.0,) * 6, (48.0,) * 6
 _VECTORS: dict[str, Getter] = {
     "target_q": lambda c: c.arm.q,
     "target_qd": lambda c: c.arm.qd,
@@ -68,7 +67,6 @@ _DOUBLES: dict[str, Getter] = {
     "standard_analog_output1": lambda c: c.io.analog_outputs[1],
     "payload": lambda c: c.payload.mass,
 }
-_WARM, _SUPPLIED = (32.0,) * 6, (48.0,) * 6
 
 
 def _joint_modes(controller: "Controller") -> tuple[int, ...]:
