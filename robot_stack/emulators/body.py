@@ -14,8 +14,8 @@ from robot_stack.sim.stage import Stage
 from robot_stack.sim.world import World
 from robot_stack.types import ArmState, Array
 
-PUBLISHED = 500.0
-"""The bus hears of the scene at most this often, however fast the physics goes [Hz]."""
+PUBLISHED = 100.0
+"""The bus hears of the scene this often [Hz]: cameras look at it, nobody controls by it."""
 STIFFNESS, DAMPING = 2e4, 200.0
 """Of what blocks the arm [N/m, N s/m]: stiff, and stable with the lightest arm and the longest physics step."""
 
@@ -28,15 +28,15 @@ def session(robot: str, host: str) -> str:
 class Body:
     """A robot at a task, stepped by the controller that it belongs to; everybody on its bus sees what it does.
 
-    rate: physics steps a second [Hz]. arm, opening: measured after the last step; `time` there is `clock.now`.
+    rate: physics steps a second [Hz]. arm: what it measured after the last step; `time` there is `clock.now`.
     """
 
-    def __init__(self, robot: str, task: str, host: str, rate: float = PUBLISHED) -> None:
+    def __init__(self, robot: str, task: str, host: str, rate: float) -> None:
         self.world = World(robot, task, timestep=1.0 / rate)
         self.joints = self.world.station.joints
         self._bus = SharedBus(session(robot, host))
-        self._stage = Stage(self._bus, self.world)
-        self._steps_published = max(1, round(rate / PUBLISHED))
+        self._stage = Stage(self._bus, self.world, 1.0 / PUBLISHED)
+        self._steps_published = round(rate / PUBLISHED)
         self._steps = 0
         self._tcp = self.world.model.site(TCP).id
         self._hand = int(self.world.model.site_bodyid[self._tcp])
@@ -74,10 +74,14 @@ class Body:
         return state
 
     def measure(self) -> ArmState:
-        """What the arm measures now; also `arm` and `opening` from now on."""
-        time = now()
-        self.arm, self.opening = self.world.arm(time), self.world.gripper(time).opening
+        """What the arm measures now; also `arm` from now on."""
+        self.arm = self.world.arm(now())
         return self.arm
+
+    @property
+    def opening(self) -> float:
+        """The distance between the fingers [m]."""
+        return self.world.gripper(0.0).opening
 
     def push(self, force: list[float], seconds: float) -> None:
         """Push or twist the TCP. force: three forces [N] and three torques [Nm] or none, in the base frame."""

@@ -18,7 +18,7 @@ class WorldServer:
 
     def __init__(self, bus: Bus, robot: str, task: str) -> None:
         self.world = World(robot, task)
-        self._stage = Stage(bus, self.world)
+        self._stage = Stage(bus, self.world, TIMESTEP)
         self._servo = bus.subscriber(topics.servo(self.world.station.joints))
         self._grip = bus.subscriber(topics.GRIP)
         self._time = now()

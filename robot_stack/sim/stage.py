@@ -15,17 +15,18 @@ WORLD_PERIOD = 0.02
 class Stage:
     """Publishes `sim.state`, `sim.scene` and `world` as time passes in a world, and obeys `episode`.
 
-    A new `number` on the topic `episode` puts the objects where its `seed` says; the arm stays where it is held.
+    period: how often `publish` is called [s]. A new `number` on the topic `episode` puts the objects where its `seed`
+    says; the arm stays where it is held.
     """
 
-    def __init__(self, bus: Bus, world: World) -> None:
+    def __init__(self, bus: Bus, world: World, period: float) -> None:
         self._world = world
         self._state, self._scene = topics.state(world.station.joints), topics.scene(world.scene.size)
         self._states, self._scenes = bus.publisher(self._state), bus.publisher(self._scene)
         self._truths = bus.publisher(world.station.world)
         self._episodes = bus.subscriber(EPISODE)
-        self._scene_ticks = round(SCENE_PERIOD / world.timestep)
-        self._world_ticks = round(WORLD_PERIOD / world.timestep)
+        self._scene_ticks = round(SCENE_PERIOD / period)
+        self._world_ticks = round(WORLD_PERIOD / period)
         self._ticks = 0
         self._measured = self._state.spec.record()
 
@@ -36,7 +37,7 @@ class Stage:
                 self._world.reset(int(episode["seed"]), int(episode["number"]), keep_arm=True)
 
     def publish(self, arm: ArmState, opening: float) -> None:
-        """Once a physics step: what the arm measured now, and the distance between the fingers [m]."""
+        """Once a period: what the arm measured now, and the distance between the fingers [m]."""
         record = self._measured
         record["time"], record["q"], record["dq"] = arm.time, arm.q, arm.dq
         record["pose"], record["wrench"], record["opening"] = arm.base_from_tcp, arm.wrench, opening

@@ -47,7 +47,7 @@ class UrEmulator:
         self.identity = Identity(str(config["polyscope"]), str(config["model"]), str(config["serial"]))
         self.happened = Events()
         self.link = Link(loop)
-        self.body = Body(ROBOT, str(config["task"]), self.host)
+        self.body = Body(ROBOT, str(config["task"]), self.host, self.rate)
         self.controller = Controller(self.body, self.happened, float(config["unlock_after"]))
         self.controller.remote = bool(config["remote"])
         rows = round(float(config["log_seconds"]) * self.rate)
