@@ -1,0 +1,116 @@
+"""The state message of a millisecond, filled from the controller and its arm."""
+
+from typing import Any
+
+import numpy as np
+
+from robot_stack.emulators.franka.controller import Controller
+from robot_stack.emulators.franka.frames import Skeleton, columns
+from robot_stack.emulators.franka.generators import CartesianGenerator
+from robot_stack.emulators.franka.messages import state_layout
+from robot_stack.emulators.franka.protocol import Version
+from robot_stack.emulators.franka.settings import HAND, hand_inertia
+from robot_stack.types import Array
+
+GRAVITY = (0.0, 0.0, -9.81)
+
+
+class Statement:
+    """One message, filled anew each time; the numbers that seldom change are written by `settings`."""
+
+    def __init__(self, version: Version, controller: Controller) -> None:
+        self._controller, self._plant = controller, controller.plant
+        self.record = np.zeros((), state_layout(version))
+        self._field = {name: self.record[name] for name in self.record.dtype.names or ()}
+        self._desired = Skeleton(controller.plant.model)
+        self._last_torque: Array = np.zeros(7)
+        self.settings()
+
+    def settings(self) -> None:
+        """Write what a client set."""
+        frames, load = self._plant.frames, self._controller.settings.load
+        for name in ("F_T_EE", "EE_T_K", "F_T_NE", "NE_T_EE"):
+            self._write(name, columns(getattr(frames, name)))
+        self._write("m_ee", HAND[0])
+        self._write("F_x_Cee", HAND[1])
+        self._write("I_ee", hand_inertia())
+        for name, value in zip(("m_load", "F_x_Cload", "I_load"), load, strict=True):
+            self._write(name, value)
+        self._write("O_ddP_O", GRAVITY)
+
+    def fill(self, message: int) -> bytes:
+        """The message of this number, as it is sent."""
+        controller = self._controller
+        self._write("message_id", message)
+        self._write("motion_generator_mode", int(controller.generator))
+        self._write("controller_mode", int(controller.controller_mode))
+        self._write("robot_mode", int(controller.robot_mode))
+        self._write("errors", controller.errors)
+        self._write("reflex_reason", controller.reflex_reason)
+        self._write("control_command_success_rate", controller.success_rate)
+        self._measured()
+        self._commanded()
+        self._touched()
+        return self.record.tobytes()
+
+    def _write(self, name: str, value: Any) -> None:
+        self._field[name][...] = value
+
+    def _measured(self) -> None:
+        plant = self._plant
+        self._write("q", plant.q)
+        self._write("dq", plant.dq)
+        self._write("theta", plant.q)
+        self._write("dtheta", plant.dq)
+        self._write("O_T_EE", plant.pose())
+        self._write("elbow", _elbow(plant.q))
+        torque = plant.tau + plant.gravity
+        self._write("tau_J", torque)
+        self._write("dtau_J", (torque - self._last_torque) * 1000.0)
+        self._last_torque = torque
+
+    def _commanded(self) -> None:
+        controller = self._controller
+        q, dq, ddq = controller.joints
+        self._write("q_d", q)
+        self._write("dq_d", dq)
+        self._write("ddq_d", ddq)
+        self._write("tau_J_d", controller.torque)
+        self._write("elbow_d", _elbow(q))
+        if isinstance(controller.motion, CartesianGenerator):
+            self._commanded_pose(controller.motion)
+            return
+        self._desired.place(q)
+        pose = columns(self._desired.flange() @ self._plant.frames.F_T_EE)
+        self._write("O_T_EE_d", pose)
+        self._write("O_T_EE_c", pose)
+        self._write("elbow_c", _elbow(q))
+        for name in ("O_dP_EE_d", "O_dP_EE_c", "O_ddP_EE_c", "delbow_c", "ddelbow_c"):
+            self._write(name, 0.0)
+
+    def _commanded_pose(self, motion: CartesianGenerator) -> None:
+        pose = columns(motion.pose)
+        self._write("O_T_EE_d", pose)
+        self._write("O_T_EE_c", pose)
+        self._write("O_dP_EE_d", motion.twist.rate)
+        self._write("O_dP_EE_c", motion.twist.rate)
+        self._write("O_ddP_EE_c", motion.twist.change)
+        sign = np.sign(motion.joints.value[3])
+        self._write("elbow_c", (motion.elbow.value[0], sign))
+        self._write("delbow_c", (motion.elbow.rate[0], 0.0))
+        self._write("ddelbow_c", (motion.elbow.change[0], 0.0))
+
+    def _touched(self) -> None:
+        plant = self._plant
+        names = ("joint_contact", "cartesian_contact", "joint_collision", "cartesian_collision")
+        for name, value in zip(names, self._controller.contacts(), strict=True):
+            self._write(name, value)
+        # What the arm exerts on what touches it: on the real arm, pulling at the hand along z shows as a negative z.
+        self._write("tau_ext_hat_filtered", -plant.external)
+        self._write("O_F_ext_hat_K", -plant.force)
+        self._write("K_F_ext_hat_K", -plant.force_in_k())
+
+
+def _elbow(q: Array) -> tuple[float, float]:
+    """The angle of joint 3 [rad] and the sign of joint 4."""
+    return float(q[2]), 1.0 if q[3] >= 0.0 else -1.0
