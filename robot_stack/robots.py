@@ -46,7 +46,7 @@ def robot(name: str) -> Robot:
 
 def arm_spec(name: str) -> "mujoco.MjSpec":
     """A new model of the arm with its gripper: base at the origin, table plane z = 0, site `TCP` between the pads."""
-    return {"ur5e": _ur5e_with_2f85, "fr3": _fr3_with_hand}[robot(name).name]()
+    return {"ur5e": _ur5e_with_2f85, "fr3": _fr3_with_hand, "panda": _panda_with_hand}[robot(name).name]()
 
 
 def _ur5e_with_2f85() -> "mujoco.MjSpec":
@@ -74,6 +74,14 @@ def _fr3_with_hand() -> "mujoco.MjSpec":
     for key in spec.keys:
         spec.delete(key)
     spec.body("hand").add_site(name=TCP, pos=[0.0, 0.0, 0.1034])
+    return spec
+
+
+def _panda_with_hand() -> "mujoco.MjSpec":
+    """The model of the FR3 within the limits of a Panda: Franka's documentation gives both the same kinematics."""
+    spec, panda = _fr3_with_hand(), ROBOTS["panda"]
+    for name, lower, upper in zip(panda.joints, panda.lower, panda.upper, strict=True):
+        spec.joint(name).range = [lower, upper]
     return spec
 
 
@@ -123,6 +131,18 @@ ROBOTS = {
         velocity=_array(2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26),
         acceleration=_array(*[10.0] * 7),
         jerk=_array(*[5000.0] * 7),
+        home=_array(0.0, -0.259432, 0.0, -2.431485, 0.0, 2.172053, 0.785398),
+        opening=0.08,  # Franka hand product manual
+    ),
+    "panda": Robot(
+        name="panda",
+        joints=tuple(f"fr3_joint{i}" for i in range(1, 8)),  # of the model, which is the FR3's
+        # Franka control interface documentation, "Limits for Panda".
+        lower=_array(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
+        upper=_array(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
+        velocity=_array(2.1750, 2.1750, 2.1750, 2.1750, 2.6100, 2.6100, 2.6100),
+        acceleration=_array(15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0),
+        jerk=_array(7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0),
         home=_array(0.0, -0.259432, 0.0, -2.431485, 0.0, 2.172053, 0.785398),
         opening=0.08,  # Franka hand product manual
     ),

@@ -79,4 +79,4 @@ class FrankaHand:
         return max(0.0, float(sum(data.joint(finger).qpos[0] for finger in self.fingers)))
 
 
-GRIPPERS: dict[str, ModelledGripper] = {"ur5e": Robotiq2F85(), "fr3": FrankaHand()}
+GRIPPERS: dict[str, ModelledGripper] = {"ur5e": Robotiq2F85(), "fr3": FrankaHand(), "panda": FrankaHand()}

@@ -52,8 +52,8 @@ def test_the_model_with_meshes_has_the_gripper_straight_down_at_home(name):
 def test_the_fingers_open_along_y_of_the_tcp_and_close_around_it(name):
     model = arm_spec(name).compile()
     data = mujoco.MjData(model)
-    fingers = {"ur5e": ("gripper_left_pad", "gripper_right_pad"), "fr3": ("left_finger", "right_finger")}[name]
-    if name == "fr3":
+    fingers = ("gripper_left_pad", "gripper_right_pad") if name == "ur5e" else ("left_finger", "right_finger")
+    if name != "ur5e":
         data.joint("finger_joint1").qpos = data.joint("finger_joint2").qpos = 0.04
     mujoco.mj_forward(model, data)
     left, right = (data.body(finger).xpos for finger in fingers)
@@ -62,3 +62,11 @@ def test_the_fingers_open_along_y_of_the_tcp_and_close_around_it(name):
     assert abs(across[0]) < 1e-3
     middle = data.site(TCP).xmat.reshape(3, 3).T @ ((left + right) / 2 - data.site(TCP).xpos)
     np.testing.assert_allclose(middle[:2], 0.0, atol=1e-3)
+
+
+def test_a_panda_moves_as_an_fr3_does_within_limits_of_its_own():
+    fr3, panda, q = Kinematics("fr3"), Kinematics("panda"), robot("fr3").home + 0.1
+    np.testing.assert_array_equal(fr3.forward(q), panda.forward(q))
+    model = arm_spec("panda").compile()
+    ranges = np.array([model.joint(name).range for name in robot("panda").joints])
+    np.testing.assert_allclose(ranges.T, [robot("panda").lower, robot("panda").upper], atol=1e-6)
