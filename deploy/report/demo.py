@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.report import figures
+from deploy.report.film import film
 from deploy.report.page import page, paragraph, section, table
 from policies.intervals import bootstrap_mean
 from robot_stack.interventions import Label, labels
@@ -136,6 +137,7 @@ def _takeovers(deployed: Sequence[Episode]) -> str:
         parts += [
             paragraph(f"Episode {shown.id}, {camera.removeprefix('image.')} camera:"),
             figures.film_strip(shown[camera], tags[shown.id], rate),
+            film(shown),
         ]
     return section("Who flew when", *parts)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from deploy.report import figures, store_figures
 from deploy.report.advice import advise
+from deploy.report.film import film
 from deploy.report.findings import grouped
 from deploy.report.page import bullets, page, pair, paragraph, section, table
 from deploy.report.quality import quality_sections
@@ -88,6 +89,7 @@ def write(material: Material, destination: Path) -> None:
         _summary(material),
         section("What to do", bullets(advise(material.info, material.glances, material.quality, material.coverage))),
         _contact_sheet(material),
+        _watch(material),
         _contents(material),
         _who(material),
         times_section(material.info, material.glances, float(material.store.station["rate"])),
@@ -130,6 +132,19 @@ def _contact_sheet(material: Material) -> str:
         cells.append(f"<figure><div>{pictures}</div>{caption}</figure>")
     words = f"First, middle and last picture of the {name} camera, of episodes evenly through the store."
     return section("What it looks like", paragraph(words), f'<div class="sheet">{"".join(cells)}</div>')
+
+
+def _watch(material: Material) -> str:
+    """The newest success, one that a policy flew if there is any, as a film."""
+    good = [glance for glance in material.glances if glance.attrs["verdict"] == "success" and len(glance.labels)]
+    flown = [glance for glance in good if (glance.labels == Label.ROBOT).any()]
+    if not good:
+        return ""
+    chosen = (flown or good)[-1]
+    episode = next(episode for episode in material.episodes if episode.id == chosen.id)
+    words = "The newest success that a policy flew" if flown else "The newest success"
+    moving = film(episode)
+    return section("Watch it", paragraph(f"{words}:"), moving) if moving else ""
 
 
 def _contents(material: Material) -> str:

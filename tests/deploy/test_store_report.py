@@ -62,6 +62,7 @@ def test_report_has_a_chapter_on_everything_and_needs_no_other_file(
     assert re.findall("<h2>(.*?)</h2>", page) == [
         "What to do",
         "What it looks like",
+        "Watch it",
         "How long, and how it ended",
         "Who flew",
         "When it was measured",
@@ -72,6 +73,7 @@ def test_report_has_a_chapter_on_everything_and_needs_no_other_file(
     ]
     assert "5 episodes of lift with a ur5e: 200 rows, 0.3 min at 10 Hz. Verdicts: 4 success, 1 failure." in page
     assert page.count("data:image/jpeg;base64,") == 5 * 3
+    assert page.count("data:video/mp4;base64,") == 1
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
 
 
