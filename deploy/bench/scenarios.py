@@ -12,7 +12,7 @@ from deploy.bench.child import say
 from deploy.bench.known import RATE, SPEC, STATION, STREAMS, record, rows
 from robot_stack.spec import Spec
 from robot_stack.store import Store
-from robot_stack.store.check import damages, fix_store
+from robot_stack.store.check import fix_store, is_damaged
 from robot_stack.store.compact import compact
 from robot_stack.store.formats import import_source, open_source
 from robot_stack.types import Source
@@ -158,5 +158,5 @@ def _damaged(path: Path) -> None:
 def _fix(path: Path, hidden: int) -> None:
     """`data check --fix`, which hides at most so many episodes."""
     with Store.open(path) as store:
-        damaged = [one.id for one in store.episodes if any(any(damages(part)) for part in one.recordings)]
+        damaged = [one.id for one in store.episodes if is_damaged(one)]
         fix_store(store, damaged[:hidden])

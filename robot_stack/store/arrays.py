@@ -35,8 +35,11 @@ TABLE_ROWS = 1 << 16
 BLOCK_BYTES = 32 << 20
 """Memory for one pass over a long field."""
 
-_CHUNKS_A_READ = 64
 _MISSING = 2**64 - 1  # in a shard's index: no chunk here
+
+
+class CodecError(StoreError):
+    """An array in a codec that is not installed here: what is on disk may be whole."""
 
 
 def is_frame(field: Field) -> bool:
@@ -203,6 +206,7 @@ class Array:
             self._per_file = int(metadata["chunk_grid"]["configuration"]["chunk_shape"][0])
             self._is_table = _is_table(metadata)
             self.codec = None if self._is_table else _frame_codec(metadata, self.dtype)
+            self._codecs = _all_names(metadata["codecs"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise StoreError(f"{path} is no zarr v3 array that can be read here: {error!r}") from error
         self._indices: dict[int, NDArray[np.uint64]] = {}
@@ -342,8 +346,13 @@ class Array:
             raise StoreError(f"{self.path} is in a codec that is not read from afar; copy the store to this machine")
         try:
             rows: NDArray[Any] = np.asarray(zarr.open_array(self.path, mode="r")[start:stop])
-        except (KeyError, ValueError, RuntimeError, ImportError) as error:
-            raise StoreError(f"{self.path} cannot be read: {error}; install its codec") from error
+        except (zarr.errors.UnknownCodecError, ImportError) as error:
+            raise CodecError(
+                f"{self.path} is in {', '.join(self._codecs)}, of which this machine lacks one: install the Python "
+                "package that brings it to the zarr library, then read again"
+            ) from error
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise StoreError(f"{self.path} cannot be read: {error}; restore it from a copy") from error
         return rows
 
 
@@ -374,6 +383,12 @@ def _frame_codec(metadata: dict[str, Any], dtype: np.dtype[Any]) -> FrameCodec |
 
 def _names(codecs: list[dict[str, Any]]) -> list[str]:
     return [codec["name"] for codec in codecs]
+
+
+def _all_names(codecs: list[dict[str, Any]]) -> list[str]:
+    """Of the codecs of an array, and of those inside its shards."""
+    inner = [one for codec in codecs for one in codec.get("configuration", {}).get("codecs", [])]
+    return _names([*codecs, *inner])
 
 
 def _flat(metadata: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Whether a store is what was recorded: structure, lengths and hashes; then what its data says (quality/checks.py)."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from robot_stack.quality.checks import inspect
 from robot_stack.quality.finding import Finding, Severity
 from robot_stack.spec import Field
 from robot_stack.store import disk
-from robot_stack.store.arrays import Array
+from robot_stack.store.arrays import Array, CodecError
 from robot_stack.store.catalog import LocalShelf
 from robot_stack.store.episode import Episode
 from robot_stack.store.journal import scan
@@ -56,10 +57,20 @@ def _left(folder: Path) -> Finding:
 
 def check_episode(episode: Episode) -> list[Finding]:
     """All findings in one episode; what its data says only when it is whole on disk."""
-    broken = [_error(episode, what) for recording in episode.recordings for what in damages(recording)]
+    try:
+        broken = [_error(episode, what) for recording in episode.recordings for what in damages(recording)]
+    except CodecError as error:
+        return [Finding(episode.id, -1, Severity.ERROR, str(error), "nothing says that it is damaged: it stays")]
     if broken:
         return broken
     return [*_provenance(episode), *inspect(episode)]
+
+
+def is_damaged(episode: Episode) -> bool:
+    """Whether it is known not to be what was recorded; where a codec is not installed, nothing is known."""
+    with suppress(CodecError):
+        return any(any(damages(recording)) for recording in episode.recordings)
+    return False
 
 
 def fix_store(store: Store, damaged: list[str]) -> list[str]:
@@ -96,7 +107,7 @@ def put_aside(folder: Path, place: Path) -> None:
 
 
 def damages(recording: Recording) -> Iterator[str]:
-    """What about an episode on disk is not as it was committed."""
+    """What about an episode on disk is not as it was committed. Raises CodecError where nobody here can tell."""
     names = [*recording.spec.fields, *(STREAMS + name for name in recording.streams)]
     digests: dict[str, str] = {}
     changed = False
@@ -109,6 +120,8 @@ def damages(recording: Recording) -> Iterator[str]:
             if digests[name] != array.attributes.get("sha256"):
                 changed = True
                 yield f"{name} is not what was recorded: {_where(array)}"
+    except CodecError:
+        raise
     except (StoreError, OSError, KeyError) as error:
         yield f"cannot be read: {error}"
         return

@@ -11,7 +11,7 @@ from rich.text import Text
 from robot_stack import terminal
 from robot_stack.progress import bar
 from robot_stack.quality.finding import Finding, Severity
-from robot_stack.store.check import check_episode, check_store, damages, fix_store
+from robot_stack.store.check import check_episode, check_store, fix_store, is_damaged
 from robot_stack.store.info import Info, describe
 from robot_stack.store.store import Store
 
@@ -55,10 +55,11 @@ def check(cfg: Mapping[str, Any]) -> int:
         console.print(f"{checked} checked: {', '.join(said) or 'nothing wrong found'}")
         if not cfg.get("fix"):
             return 1 if counts[Severity.ERROR] else 0
-        damaged = [episode.id for episode in episodes if any(any(damages(part)) for part in episode.recordings)]
+        damaged = [episode.id for episode in episodes if is_damaged(episode)]
+        mended = {*damaged, *store.catalog.broken}
         for line in fix_store(store, damaged) or ["nothing to mend"]:
             console.print(line, soft_wrap=True)
-    return 0
+    return int(any(one.severity is Severity.ERROR and one.episode not in mended for one in findings))
 
 
 def list_episodes(cfg: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot_stack.store import disk
-from robot_stack.store.arrays import is_frame
+from robot_stack.store.arrays import CodecError, is_frame
 from robot_stack.store.catalog import FOLDER
 from robot_stack.store.check import damages, put_aside
 from robot_stack.store.codecs import FrameCodec, codec, for_field
@@ -21,7 +21,7 @@ from robot_stack.store.edit_log import NAME as EDITS
 from robot_stack.store.edit_log import format_edit, sign
 from robot_stack.store.edits import compacted
 from robot_stack.store.episode import Episode
-from robot_stack.store.recording import folder_name
+from robot_stack.store.recording import Recording, folder_name
 from robot_stack.store.store import Store
 from robot_stack.store.writer import EpisodeWriter
 from robot_stack.types import StoreError
@@ -78,10 +78,10 @@ def _finish(store: Store) -> int:
     gone = []
     for recording in (catalog.recordings[name] for name in catalog.state.gone):
         folder = folder_name(recording.id, recording.generation)
-        if any(damages(recording)):  # hidden because of it; somebody may get more out of it than we do
-            put_aside(store.path / "episodes" / folder, store.path / "damaged" / folder)
-        else:
+        if _may_go(recording):
             gone.append(folder)
+        else:
+            put_aside(store.path / "episodes" / folder, store.path / "damaged" / folder)
     try:
         if catalog.edits:
             edit = sign(compacted(catalog.state), catalog.edits)
@@ -95,6 +95,14 @@ def _finish(store: Store) -> int:
             "the disk, then compact again"
         ) from error
     return len(gone)
+
+
+def _may_go(recording: Recording) -> bool:
+    """Whether it is known to be what was recorded: of what is damaged somebody may get more than we do."""
+    try:
+        return not any(damages(recording))
+    except CodecError:
+        return False
 
 
 def _rewrite(store: Store, episode: Episode, codecs: dict[str, str]) -> None:
@@ -128,17 +136,21 @@ def _copy(episode: Episode, writer: EpisodeWriter, codecs: dict[str, str]) -> No
 def _codecs(episode: Episode, name: str | None) -> dict[str, str]:
     """What each frame field is to be stored in; as it is, unless it is a picture and a codec was asked for."""
     fields = [field for field in episode.spec if is_frame(field)]
-    if name is None:
-        return {field.name: _codec_of(episode, field.name) for field in fields}
-    return {field.name: for_field(field, codec(name)).name for field in fields}
+    if name is not None:
+        return {field.name: for_field(field, codec(name)).name for field in fields}
+    kept = {field.name: _codec_of(episode, field.name) for field in fields}
+    if foreign := [field for field, one in kept.items() if one is None]:
+        raise StoreError(
+            f"{episode.id}: {', '.join(foreign)} is in a codec of another program, in which nothing is written here: "
+            "say which is to take its place, as with codec=zstd"
+        )
+    return {field: one for field, one in kept.items() if one is not None}
 
 
-def _codec_of(episode: Episode, field: str) -> str:
-    """The codec of a field as a name; of parts in several codecs, that of the first."""
+def _codec_of(episode: Episode, field: str) -> str | None:
+    """The codec of a field as a name, None for another program's; of parts in several codecs, that of the first."""
     used = episode.recordings[0].array(field).codec
-    if used is None:
-        raise StoreError(f"{episode.id}: {field} is in a codec of another program; import it, rather than compact it")
-    return _name(used)
+    return None if used is None else _name(used)
 
 
 def _name(used: FrameCodec) -> str:

@@ -18,6 +18,7 @@ from robot_stack.spec import Spec
 from robot_stack.store import arrays, disk, edit_requests
 from robot_stack.store.catalog import FOLDER as CATALOG
 from robot_stack.store.catalog import Catalog, LocalShelf, Shelf, of_view, read_catalog
+from robot_stack.store.codecs import NAMES as CODECS
 from robot_stack.store.codecs import codec as picture_codec
 from robot_stack.store.edit_log import NAME as EDITS
 from robot_stack.store.edit_log import Edit, EditLog, parse
@@ -414,6 +415,11 @@ def _read_root(folder: Folder) -> dict[str, Any]:
         )
     if missing := [name for name in ("spec", "station", "codec") if name not in root]:
         raise StoreError(f"{folder / 'zarr.json'} is damaged: it lacks {', '.join(missing)}; restore it from a copy")
+    if root["codec"] not in CODECS:
+        raise StoreError(
+            f"{folder} keeps pictures in {root['codec']!r}, this software knows {', '.join(CODECS)}; use the version "
+            "that made it"
+        )
     return root
 
 

@@ -188,6 +188,25 @@ def test_check_that_hides_says_what_brings_back_and_what_removes(
     assert "edit=1` shows it again; `data compact` puts it aside" in printed
 
 
+def test_pictures_in_a_codec_that_is_not_installed_are_named_and_not_hidden(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store.create(tmp_path / "s", STATION.row, {"name": "cell", "rate": 10.0}, "jpeg")
+    array = store[record(store)].path / "image.front"
+    text = (array / "zarr.json").read_text()
+    (array / "zarr.json").write_text(text.replace("imagecodecs_jpeg", "imagecodecs_jpegxs"))
+    store.close()
+    with pytest.raises(StoreError, match=r"sharding_indexed, imagecodecs_jpegxs, crc32c, of which this machine lacks"):
+        Store.open(store.path).episodes[0]["image.front"]
+    assert cli.check({"store": str(store.path), "fix": True}) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "lacks one: install" in printed
+    assert "hid " not in printed
+    (array / "zarr.json").write_text(text)
+    assert len(Store.open(store.path)) == 1
+    assert check(store, capsys)[0] == 0
+
+
 def test_info_of_nothing_has_no_rate_and_of_a_store_names_its_views(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from robot_stack.spec import Field, Spec
 from robot_stack.store import Episode, Store, compact_cli
@@ -148,6 +149,27 @@ def test_a_damaged_episode_that_was_hidden_is_put_aside_and_not_removed(store: S
     assert not folder.exists()
     assert (store.path / "damaged" / folder.name / "q").is_dir()
     assert "ep-000003" not in shown(store)
+
+
+def test_an_episode_in_a_codec_that_is_not_installed_is_put_aside_and_not_removed(store: Store) -> None:
+    folder = store["ep-000003"].path
+    metadata = folder / "image.front" / "zarr.json"
+    metadata.write_text(metadata.read_text().replace("imagecodecs_jpeg", "not_here"))
+    store.delete(["ep-000003"])
+    compact(store)
+    assert (store.path / "damaged" / folder.name).is_dir()
+
+
+def test_pictures_that_another_program_compressed_are_compressed_anew_when_a_codec_is_said(store: Store) -> None:
+    episode = store["ep-000003"]
+    before = episode["image.front"]
+    group = zarr.open_group(episode.path, mode="a")
+    group.create_array("image.front", data=before, chunks=(2, *before.shape[1:]), overwrite=True)
+    with pytest.raises(StoreError, match=r"image.front is in a codec of another program.*codec=zstd"):
+        compact(store)
+    compact(store, "zstd")
+    assert_whole(store["ep-000003"])
+    assert np.array_equal(store["ep-000003"]["image.front"], before)
 
 
 @pytest.mark.parametrize(("recorded", "kept"), [("jpeg", "av1"), ("zstd", "zstd"), ("lz4", "lz4")])

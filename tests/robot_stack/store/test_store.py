@@ -200,7 +200,8 @@ def test_a_second_writer_is_refused_by_the_process_id_of_the_first(tmp_path: Pat
         (lambda path: None, "there is no store at"),
         (lambda path: zarr.create_group(path), "no robot-stack store"),
         (lambda path: zarr.create_group(path, zarr_format=2), "zarr v2 folder: `robot-stack data import"),
-        (lambda path: _set_version(path, 9), "format version 9"),
+        (lambda path: _with_root(path, version=9), "format version 9"),
+        (lambda path: _with_root(path, codec="gif"), "keeps pictures in 'gif', this software knows zstd, lz4"),
         (lambda path: (path.mkdir(), (path / "zarr.json").write_text("{")), "is damaged"),
     ],
 )
@@ -210,10 +211,10 @@ def test_opening_what_is_no_store_says_why(tmp_path: Path, make: Callable[[Path]
         Store.open(tmp_path / "s")
 
 
-def _set_version(path: Path, version: int) -> None:
+def _with_root(path: Path, **attributes: Any) -> None:
     Store.create(path, SPEC, STATION, "zstd")
     root = json.loads((path / "zarr.json").read_text())
-    root["attributes"]["version"] = version
+    root["attributes"] |= attributes
     (path / "zarr.json").write_text(json.dumps(root))
 
 
@@ -294,7 +295,7 @@ def test_a_damaged_frame_is_an_error_and_not_a_picture(tmp_path: Path) -> None:
 
 
 def test_a_store_of_version_1_is_of_version_2_once_it_was_written_to(tmp_path: Path) -> None:
-    _set_version(tmp_path / "s", 1)
+    _with_root(tmp_path / "s", version=1)
     with Store.open(tmp_path / "s") as store:
         assert _version(store.path) == 1  # reading changes nothing
         record(store, random_rows(SPEC, 2))
