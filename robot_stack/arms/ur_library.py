@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from math import inf, nan
 from typing import Any, NoReturn
 
+from robot_stack.arms.ur_sockets import Connections
+from robot_stack.arms.ur_version import PORT
 from robot_stack.clock import now
 from robot_stack.types import DeviceError
 
@@ -65,11 +67,16 @@ class Library:
         with _ended_by_force():
             self.receive = _receive(host)
             self.control = _control(host)
+        self._connections = Connections(host, PORT)
+        if len(self._connections) != 2:
+            raise DeviceError(f"{len(self._connections)} connections of ur_rtde to {host}, port {PORT}, expected 2")
         self._stamp, self._since, self._readings = nan, inf, 0
         self._watch = _Watch()
 
     def check_link(self) -> float:
         """The stamp of the newest measurement [s]; does not return if the link is lost."""
+        if self._connections.is_any_closed():
+            leave(f"link to {self._host} lost: the controller ended the connection")
         stamp: float = self.receive.getTimestamp()
         if stamp != self._stamp:
             self._stamp, self._since, self._readings = stamp, now(), 0
@@ -79,13 +86,16 @@ class Library:
             if self._readings > READINGS and silent > SILENCE:
                 leave(f"link to {self._host} lost: nothing measured for {silent:.2f} s, limit {SILENCE:.2f} s")
         if not (self.receive.isConnected() and self.control.isConnected()):
-            leave(f"link to {self._host} lost: the controller ended the connection")
+            leave(f"link to {self._host} lost: the client library has given it up")
         return stamp
 
     def servo(self, q: list[float], seconds: float, lookahead: float, gain: float) -> None:
         """Send joints (n,) [rad]. What the library returns says nothing: it is true with the cable pulled out."""
         self._watch.begin(PROMPT)
-        self.control.servoJ(q, 0.0, 0.0, seconds, lookahead, gain)
+        try:
+            self.control.servoJ(q, 0.0, 0.0, seconds, lookahead, gain)
+        except RuntimeError as error:
+            self._leave_broken(error)
         self._watch.end()
 
     @contextmanager
@@ -94,12 +104,18 @@ class Library:
         self._watch.begin(seconds)
         try:
             yield self.control
+        except RuntimeError as error:
+            self._leave_broken(error)
         finally:
             self._watch.end()
+
+    def _leave_broken(self, error: RuntimeError) -> NoReturn:
+        leave(f"link to {self._host} lost: the client library fails with {error}")
 
     def close(self) -> None:
         """End both connections. Takes a second: so long the library sleeps."""
         self._watch.close()
+        self._connections.release()
         del self.control, self.receive
 
 

@@ -59,7 +59,8 @@ class Recovery:
             self._say("")
 
     def _say(self, words: str) -> None:
-        log.info(words or "recovered")
+        if words != self.words:
+            log.info(words or "recovered")
         self.words = words
 
     def _step(self, words: str) -> None:
@@ -78,6 +79,7 @@ class Recovery:
         self._wait(lambda: self._runtime() == ur_status.STOPPED, STARTING, "the old program does not end")
         self._step("starting the program anew")
         with self._library.patience(STARTING) as control:
+            control.kickWatchdog()  # or the new program begins with the last command, which the registers still hold
             control.reuploadScript()
         self._wait(
             lambda: self._runtime() == ur_status.PLAYING, STARTING, "our program does not start: see the pendant"
