@@ -24,6 +24,8 @@ from robot_stack.types import Array
 
 LOST = 20
 """So many commands in a row that did not come in time end a motion."""
+UNANSWERED = 2
+"""States of a motion that a client reads without an answer, to see that it began."""
 UNHEARD = 500
 """A motion whose first command has not come after so many steps has failed as well (assumed)."""
 RECOVERING = 50
@@ -35,7 +37,12 @@ ACCELERATING = 0.1
 GUIDED_DAMPING = np.array([6.0, 6.0, 6.0, 6.0, 1.0, 1.0, 1.0])
 """Of joints led by hand [Nm s/rad]."""
 
+TOUCHED = {"joint_reflex", "cartesian_reflex"}
+"""The errors of an arm that ran into something."""
+
 Answer = Callable[[Request, Status], None]
+Contacts = tuple[Array, Array, Array, Array]
+"""As in the state: joint (7,) and Cartesian (6,) contact, joint and Cartesian collision."""
 
 
 class Log(Protocol):
@@ -48,7 +55,8 @@ class Controller:
     """One robot. answer: sends a response; log: notes an event; strict: also acceleration, jerk and torque rate count.
 
     robot_mode, generator, controller_mode, errors, reflex_reason (41,), motion, torque (7,) [Nm], success_rate: as in
-    the state. `tick` once a millisecond, after the requests that came.
+    the state, contacts too. heard: whether the client has sent a first command. `tick` once a millisecond, after the
+    requests that came.
     """
 
     def __init__(
@@ -62,11 +70,16 @@ class Controller:
         self.errors, self.reflex_reason = bits(()), bits(())
         self.robot_mode = RobotMode.IDLE
         self.torque: Array = np.zeros(7)
+        self.contacts = (np.zeros(7), np.zeros(6), np.zeros(7), np.zeros(6))
         self.motion: MotionGenerator | None = None
         self._move: Request | None = None
         self._recovery: Request | None = None
         self._recovered_in = self._misses = self._age = 0
         self._forget_motion()
+
+    def close(self) -> None:
+        """Give back what planning needed."""
+        self._own.close()
 
     # --- what a client asks for ---------------------------------------------------------------------------------------
 
@@ -149,6 +162,8 @@ class Controller:
         self.errors = self.reflex_reason = flags
         self._abandon_recovery(Status.REFLEX)
         self._finish(Status.REFLEX)
+        if TOUCHED.intersection(names):  # no way to brake over: back from what it ran into
+            self._own.rest(self.plant.q, np.zeros(7))
         self.robot_mode = RobotMode.REFLEX
 
     def user_stop(self, pressed: bool) -> None:
@@ -186,8 +201,8 @@ class Controller:
 
     @property
     def awaits_command(self) -> bool:
-        """Whether the client must answer every state: in a motion of its own, once it has begun."""
-        return self._move is not None and self._heard and not self.asynchronous
+        """Whether the client must answer every state: in a motion of its own, once it can have seen that it began."""
+        return self._move is not None and self._age >= UNANSWERED and not self.asynchronous
 
     @property
     def joints(self) -> tuple[Array, Array, Array]:
@@ -208,6 +223,7 @@ class Controller:
             self._go_on_recovering()
         self._own.step()
         self.plant.step(self._torques())
+        self.contacts = self._touched()
         if self._move is not None and (errors := self._measured_errors()):
             self.reflex(errors)
 
@@ -218,7 +234,7 @@ class Controller:
         elif not _finite(command):
             return self._finish(Status.INPUT_ERROR)
         else:
-            self._heard, self._misses = True, 0
+            self.heard, self._misses = True, 0
             self._rate_commands(1.0)
             if self._is_finished(command):
                 return self._finish(Status.SUCCESS)
@@ -230,7 +246,7 @@ class Controller:
     def _miss(self) -> list[str]:
         if self.asynchronous:
             return []
-        if not self._heard:
+        if not self.heard:
             return ["communication_constraints_violation"] if self._age > UNHEARD else []
         self._misses += 1
         self._rate_commands(0.0)
@@ -297,8 +313,8 @@ class Controller:
 
     # --- why it stops -------------------------------------------------------------------------------------------------
 
-    def contacts(self) -> tuple[Array, Array, Array, Array]:
-        """As in the state: joint (7,) and Cartesian (6,) contact, joint and Cartesian collision; 1 where there is."""
+    def _touched(self) -> Contacts:
+        """1 where thresholds are exceeded."""
         plant, settings = self.plant, self.settings
         phase = 0 if np.abs(self.joints[2]).max() > ACCELERATING else 1
         tau, force = np.abs(plant.external), np.abs(plant.force)
@@ -311,7 +327,7 @@ class Controller:
 
     def _measured_errors(self) -> list[str]:
         """The reflexes of an arm that moves, from what is measured."""
-        _, _, joints, cartesian = self.contacts()
+        _, _, joints, cartesian = self.contacts
         found = {
             "joint_reflex": joints.any(),
             "cartesian_reflex": cartesian.any(),
@@ -349,7 +365,7 @@ class Controller:
         self.motion = None
         self.generator, self.controller_mode = Generator.IDLE, ControllerMode.OTHER
         self.asynchronous = False
-        self._heard, self._misses, self._age = False, 0, 0
+        self.heard, self._misses, self._age = False, 0, 0
         self.success_rate = 0.0
 
     def _abandon_recovery(self, status: Status) -> None:

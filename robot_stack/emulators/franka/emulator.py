@@ -14,7 +14,7 @@ from robot_stack.emulators.franka.hand import HandServer
 from robot_stack.emulators.franka.limits import Limits
 from robot_stack.emulators.franka.messages import command_layout
 from robot_stack.emulators.franka.plant import STEP, Plant
-from robot_stack.emulators.franka.protocol import Version
+from robot_stack.emulators.franka.protocol import Command, Version
 from robot_stack.emulators.franka.server import RobotServer
 from robot_stack.emulators.franka.statement import Statement
 from robot_stack.emulators.journal import Events, Ring
@@ -25,6 +25,8 @@ from robot_stack.types import ConfigError
 
 PATIENCE = 0.05
 """With clock `wait` and `lockstep` the robot's clock stands still this long for a client that owes a command [s]."""
+BEGINNING = 0.005
+"""… and this long for the first command of a motion [s]: so both count from the same state, as if both were punctual."""
 LOCKSTEP = 10
 """With clock `lockstep` a motion runs this many times as fast as the wall's clock, if the client can."""
 REMEMBERED = 60_000
@@ -63,6 +65,7 @@ class FrankaEmulator:
         self.loop, self.link, self.hand_link = loop, Link(loop), Link(loop)
         self.events, self.cycles = Events(), Ring(CYCLE, REMEMBERED)
         self.message, self.frozen = 0, False
+        self._began = 0  # first state of the newest motion
         self.body = Body("fr3", config["task"], self.host, self.rate)
         self.plant = Plant(self.body, limits)
         self.datagrams = Datagrams(self.host, command_layout(version), self.link)
@@ -144,6 +147,7 @@ class FrankaEmulator:
         self.hand_link.refuse()
         self.datagrams.close()
         self.hand.close()
+        self.controller.close()
         self.body.close()
 
     def _tick(self) -> None:
@@ -163,13 +167,18 @@ class FrankaEmulator:
         if self.controller.asynchronous:
             return self.datagrams.newest()
         waits = self.clock != "wall" and self.controller.awaits_command and not (self.link.delay or self.link.jitter)
-        return self.datagrams.answer(self.message, PATIENCE if waits else 0.0)
+        if self.controller.heard:
+            return self.datagrams.answer(self.message, PATIENCE if waits else 0.0)
+        return self.datagrams.answer(self._began, BEGINNING if waits else 0.0)
 
     def _remember(self, answered: bool) -> None:
         controller, plant = self.controller, self.plant
         self.cycles.add((now(), self.message, answered, controller.joints[0], controller.torque, plant.q, plant.dq))
 
     def _handle(self, request: Any) -> None:
+        if request.command is Command.MOVE:
+            self.datagrams.forget()
+            self._began = self.message + 1
         self.controller.handle(request)
         self.statement.settings()
 

@@ -45,7 +45,8 @@ class Skeleton:
         self._model = model
         self._data = mujoco.MjData(model) if data is None else data
         self._link = model.body(LAST_LINK).id
-        self._position, self._matrix = self._data.xpos[self._link], self._data.xmat[self._link]
+        self._position, self._rotation = self._data.xpos[self._link], self._data.xmat[self._link].reshape(3, 3)
+        self._pose = np.eye(4)
         self._linear, self._angular = np.zeros((3, model.nv)), np.zeros((3, model.nv))
         self._qpos = self._data.qpos[:7]
 
@@ -56,9 +57,9 @@ class Skeleton:
 
     def flange(self) -> Array:
         """O_T_F (4, 4) of the posture."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = rotation = self._matrix.reshape(3, 3)
-        matrix[:3, 3] = self._position + FLANGE * rotation[:, 2]
+        matrix = self._pose.copy()
+        matrix[:3, :3] = self._rotation
+        matrix[:3, 3] = self._position + FLANGE * self._rotation[:, 2]
         return matrix
 
     def jacobian(self, point: Array) -> Array:

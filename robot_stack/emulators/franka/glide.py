@@ -50,6 +50,10 @@ class Glide:
         if not self._moving:
             self.joints.rate, self.joints.change = np.zeros(7), np.zeros(7)
 
+    def close(self) -> None:
+        """Give ruckig back while Python still runs: at the very end it complains of a leak."""
+        del self._ruckig, self._input, self._output
+
     def _begin(self, q: Array, dq: Array, ddq: Array) -> None:
         self._input.current_position, self._input.current_velocity, self._input.current_acceleration = q, dq, ddq
         self._moving = True

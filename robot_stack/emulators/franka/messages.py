@@ -87,12 +87,16 @@ class ControllerMode(IntEnum):
     OTHER = 3
 
 
+def reals(version: Version) -> tuple[tuple[str, int], ...]:
+    """Names and lengths of the real numbers of a state, in their order."""
+    return REALS + ACCELEROMETERS if version.acceleration else REALS
+
+
 def state_layout(version: Version) -> np.dtype[np.void]:
     """The state that the robot sends every millisecond."""
-    reals = REALS + ACCELEROMETERS if version.acceleration else REALS
     fields: list[tuple[str, str] | tuple[str, str, int]] = [
         ("message_id", "<u8"),  # milliseconds of the robot's own clock
-        *((name, version.real, count) for name, count in reals),
+        *((name, version.real, count) for name, count in reals(version)),
         ("motion_generator_mode", "u1"),
         ("controller_mode", "u1"),
         ("errors", "?", ERROR_COUNT),

@@ -74,8 +74,9 @@ class Plant:
 
     def feed_forward(self, acceleration: Array) -> Array:
         """Torques (7,) that accelerate the joints like this (7,) [rad/s^2], with those of Coriolis."""
-        self._velocities[:7] = acceleration
-        mujoco.mj_mulM(self.model, self._data, self._product, self._velocities)
+        if acceleration.any() or self._velocities.any():
+            self._velocities[:7] = acceleration
+            mujoco.mj_mulM(self.model, self._data, self._product, self._velocities)
         bias: Array = self._product[:7] + self._data.qfrc_bias[:7] - self._data.qfrc_gravcomp[:7]
         return bias
 

@@ -1,5 +1,6 @@
 """The state message of a millisecond, filled from the controller and its arm."""
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from robot_stack.emulators.franka.controller import Controller
 from robot_stack.emulators.franka.frames import Skeleton, columns
 from robot_stack.emulators.franka.generators import CartesianGenerator
-from robot_stack.emulators.franka.messages import state_layout
+from robot_stack.emulators.franka.messages import reals
 from robot_stack.emulators.franka.protocol import Version
 from robot_stack.emulators.franka.settings import HAND, hand_inertia
 from robot_stack.types import Array
@@ -16,14 +17,21 @@ GRAVITY = (0.0, 0.0, -9.81)
 
 
 class Statement:
-    """One message, filled anew each time; the numbers that seldom change are written by `settings`."""
+    """One message (layout: `messages.state_layout`), filled anew each time; `settings` writes what seldom changes.
+
+    The numbers are collected in double precision, each in a view of one array, and converted all at once.
+    """
 
     def __init__(self, version: Version, controller: Controller) -> None:
         self._controller, self._plant = controller, controller.plant
-        self.record = np.zeros((), state_layout(version))
-        self._field = {name: self.record[name] for name in self.record.dtype.names or ()}
+        counts = [count for _, count in reals(version)]
+        self._numbers = np.zeros(sum(counts))
+        parts = np.split(self._numbers, np.cumsum(counts)[:-1])
+        self._field = {name: part for (name, _), part in zip(reals(version), parts, strict=True)}
+        self._real = version.real
         self._desired = Skeleton(controller.plant.model)
         self._last_torque: Array = np.zeros(7)
+        self._last_desired: Array | None = None
         self.settings()
 
     def settings(self) -> None:
@@ -37,21 +45,25 @@ class Statement:
         for name, value in zip(("m_load", "F_x_Cload", "I_load"), load, strict=True):
             self._write(name, value)
         self._write("O_ddP_O", GRAVITY)
+        self._last_desired = None
 
     def fill(self, message: int) -> bytes:
         """The message of this number, as it is sent."""
         controller = self._controller
-        self._write("message_id", message)
-        self._write("motion_generator_mode", int(controller.generator))
-        self._write("controller_mode", int(controller.controller_mode))
-        self._write("robot_mode", int(controller.robot_mode))
-        self._write("errors", controller.errors)
-        self._write("reflex_reason", controller.reflex_reason)
-        self._write("control_command_success_rate", controller.success_rate)
         self._measured()
         self._commanded()
         self._touched()
-        return self.record.tobytes()
+        return b"".join(
+            [
+                struct.pack("<Q", message),
+                self._numbers.astype(self._real).tobytes(),
+                bytes([controller.generator, controller.controller_mode]),
+                controller.errors.tobytes(),
+                controller.reflex_reason.tobytes(),
+                bytes([controller.robot_mode]),
+                struct.pack(self._real.replace("f4", "f").replace("f8", "d"), controller.success_rate),
+            ]
+        )
 
     def _write(self, name: str, value: Any) -> None:
         self._field[name][...] = value
@@ -76,11 +88,16 @@ class Statement:
         self._write("dq_d", dq)
         self._write("ddq_d", ddq)
         self._write("tau_J_d", controller.torque)
-        self._write("elbow_d", _elbow(q))
         if isinstance(controller.motion, CartesianGenerator):
             self._commanded_pose(controller.motion)
-            return
+        elif q is not self._last_desired:
+            self._desired_pose(q)
+        self._last_desired = q
+
+    def _desired_pose(self, q: Array) -> None:
+        """Of joints (7,) that are held, or commanded as such."""
         self._desired.place(q)
+        self._write("elbow_d", _elbow(q))
         pose = columns(self._desired.flange() @ self._plant.frames.F_T_EE)
         self._write("O_T_EE_d", pose)
         self._write("O_T_EE_c", pose)
@@ -90,6 +107,7 @@ class Statement:
 
     def _commanded_pose(self, motion: CartesianGenerator) -> None:
         pose = columns(motion.pose)
+        self._write("elbow_d", _elbow(motion.joints.value))
         self._write("O_T_EE_d", pose)
         self._write("O_T_EE_c", pose)
         self._write("O_dP_EE_d", motion.twist.rate)
@@ -103,7 +121,7 @@ class Statement:
     def _touched(self) -> None:
         plant = self._plant
         names = ("joint_contact", "cartesian_contact", "joint_collision", "cartesian_collision")
-        for name, value in zip(names, self._controller.contacts(), strict=True):
+        for name, value in zip(names, self._controller.contacts, strict=True):
             self._write(name, value)
         # What the arm exerts on what touches it: on the real arm, pulling at the hand along z shows as a negative z.
         self._write("tau_ext_hat_filtered", -plant.external)
