@@ -1,7 +1,8 @@
 """`robot-stack check`: is this robot, with its gripper and cameras, what the rest of the code takes it for?
 
 It connects through the drivers that the service uses, measures for a while, and compares. It is the contract of the
-device protocols, for users: whoever writes a driver runs it. Nothing moves: `servo` and `move` are never called.
+device protocols, for users: whoever writes a driver runs it. Nothing moves, unless `move` is asked for and agreed to:
+then a small motion test follows, if nothing speaks against it (see `motion_test`).
 """
 
 import os
@@ -10,129 +11,120 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from deploy import cell
-from deploy.worker import spawn
-from robot_stack.arms import Arm
-from robot_stack.bus import Bus, SharedBus
-from robot_stack.cameras import Camera
-from robot_stack.clock import Rate, now
+from deploy import cell, motion_test, probe
+from deploy.consent import agree
+from deploy.worker import Worker, spawn
+from robot_stack.bus import SharedBus
+from robot_stack.clock import now
 from robot_stack.doctor import table
-from robot_stack.doctor.finding import Finding, Level, fail
-from robot_stack.doctor.robot import Reading, judge_arm, judge_camera, judge_gripper, judge_pacing
-from robot_stack.grippers import Gripper
-from robot_stack.robots import Robot
+from robot_stack.doctor.finding import Finding, Level, fail, warn
+from robot_stack.doctor.robot import judge_limits, judge_sight
 from robot_stack.robots import robot as find_robot
-from robot_stack.safety import Limits
-from robot_stack.types import RobotStackError
+from robot_stack.types import ConfigError
+
+PATIENCE = 60.0
+"""Longest that one device may take beyond the time it is measured for [s]: the first time, meshes are decimated."""
 
 
 def run(config: DictConfig) -> int:
-    """The verb: 0 when the robot may be flown, 1 when it should not."""
+    """The verb: 0 when the robot may be flown, 1 when it should not, or when the motion test was not agreed to."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     console = Console(highlight=False)
-    with connected(plain) as bus, console.status("measuring; nothing moves"):
-        findings = examine(plain, bus)
+    with console.status("measuring; nothing moves"):
+        findings = examine(plain)
     console.print(table(findings))
-    failed = [finding.subject for finding in findings if finding.level is Level.FAIL]
-    console.print(f"\nDo not fly this robot yet: {', '.join(failed)}." if failed else "\nThis robot can be flown.")
-    return int(bool(failed))
+    if plain["move"] and not _failed(findings):
+        limits = cell.driver(plain["robot"]["limits"])
+        console.print()
+        if not agree(motion_test.describe(plain["robot"]["name"], limits), plain["yes"]):
+            console.print("Nothing was moved: this robot was not tested.")
+            return 1
+        findings = motion_test.run(plain, limits)
+        console.print(table(findings))
+    console.print(verdict(findings, plain["move"]))
+    return int(bool(_failed(findings)))
+
+
+def verdict(findings: list[Finding], moved: bool) -> str:
+    """What a person should make of it, in a line."""
+    if failed := _failed(findings):
+        untested = " It was not moved." if moved and "return" not in {finding.subject for finding in findings} else ""
+        return f"\nDo not fly this robot yet: {', '.join(failed)}.{untested}"
+    warned = sum(finding.level is Level.WARN for finding in findings)
+    known = f", with {warned} {'thing' if warned == 1 else 'things'} to know" if warned else ""
+    return f"\nThis robot can be flown{known}." + ("" if moved else " Next: robot-stack check --move.")
+
+
+def _failed(findings: list[Finding]) -> list[str]:
+    return list(dict.fromkeys(finding.subject for finding in findings if finding.level is Level.FAIL))
+
+
+def examine(config: Mapping[str, Any]) -> list[Finding]:
+    """Measure the arm, then the rest at once, for `config['seconds']`; what cannot be reached is a finding too."""
+    parts = config["robot"]
+    robot, limits = find_robot(parts["name"]), cell.driver(parts["limits"])
+    rate = cell.station({**config, "rate": 10.0}).control_rate
+    with _session(config) as begin:
+        findings = begin("arm", "arm", parts["arm"], limits=parts["limits"], rate=rate)()
+        findings += judge_limits(robot, limits, parts["speed"], parts["hardware"], parts["world"] is None)
+        others = [begin("gripper", "gripper", parts["gripper"], limits=parts["limits"])]
+        others += [begin("camera", f"camera {name}", part, name=name) for name, part in parts["cameras"].items()]
+        return [*findings, *(finding for other in others for finding in other()), *judge_sight(list(parts["cameras"]))]
+
+
+class Begin(Protocol):
+    """Begins to measure a device: kind of its probe, what findings call it, its driver, what else the probe reads."""
+
+    def __call__(self, kind: str, subject: str, driver: Mapping[str, Any], **own: Any) -> Callable[[], list[Finding]]:
+        """Start; the result waits for the findings."""
+        ...
 
 
 @contextmanager
-def connected(config: Mapping[str, Any]) -> Iterator[Bus]:
-    """A bus of its own; the simulated world is on it, where the robot is a simulated one."""
+def _session(config: Mapping[str, Any]) -> Iterator[Begin]:
+    """A bus, and the simulated world if the robot has one, for as long as devices are measured."""
     session = f"check-{os.getpid()}"
-    with tempfile.TemporaryDirectory() as folder, SharedBus(session) as bus:
-        if config["robot"]["world"] is None:
-            yield bus
-            return
-        wanted = {"robot": config["robot"]["name"], "task": config["task"]["name"], "driver": config["robot"]["world"]}
-        world = spawn("world", session, wanted, Path(folder))
+    robot, task, world = config["robot"]["name"], config["task"]["name"], None
+    shared = {"robot": robot, "task": task, "seconds": config["seconds"]}
+    with tempfile.TemporaryDirectory(prefix="robot-stack-check-") as name, SharedBus(session):
+        folder = Path(name)
+        if config["robot"]["world"] is not None:
+            world = spawn("world", session, {**shared, "driver": config["robot"]["world"]}, folder)
+
+        def begin(kind: str, subject: str, driver: Mapping[str, Any], **own: Any) -> Callable[[], list[Finding]]:
+            words = subject.replace(" ", ".")
+            answer = folder / f"{words}.findings.json"
+            asked = {**shared, "driver": driver, "answer": str(answer), **own}
+            worker = spawn(f"deploy.probe:{kind}", session, asked, folder, words)
+            return partial(conclude, subject, worker, world, answer, config["seconds"] + PATIENCE)
+
         try:
-            yield bus
+            yield begin
         finally:
-            world.stop()
+            if world is not None:
+                world.stop()
 
 
-def _device(config: Mapping[str, Any], part: Mapping[str, Any], bus: Bus, **given: Any) -> Any:
-    return cell.driver(part, bus=bus, robot=config["robot"]["name"], task=config["task"]["name"], **given)
+def conclude(subject: str, worker: Worker, world: Worker | None, answer: Path, patience: float) -> list[Finding]:
+    """Wait for a probe. What it found, with what its driver warned of; or why it gave up, in its driver's words."""
+    deadline = now() + patience
+    while worker.alive and now() < deadline and (world is None or world.alive):
+        worker.wait(0.1)
+    if world is not None and not world.alive:
+        worker.stop()
+        raise ConfigError(world.reason or f"the world {world.ending}: {world.log_tail()}")
+    in_time = not worker.alive
+    worker.stop()
+    if answer.exists():
+        return [*(_warning(subject, words) for words in worker.warnings), *probe.answer(answer)]
+    found = worker.reason or (f"its driver {worker.ending}" if in_time else f"no answer within {patience:.0f} s")
+    return [fail(subject, found, "it cannot be used", "what the message says; then robot-stack check again")]
 
 
-def examine(config: Mapping[str, Any], bus: Bus) -> list[Finding]:
-    """Measure one device after the other, each for `config['seconds']`; one that cannot be reached is a finding too."""
-    parts, seconds = config["robot"], config["seconds"]
-    robot, limits = find_robot(parts["name"]), cell.driver(parts["limits"])
-    rate = cell.station({**config, "rate": 10.0}).control_rate
-
-    def gripper() -> list[Finding]:
-        return check_gripper(_device(config, parts["gripper"], bus), robot, limits, seconds)
-
-    def camera(name: str) -> list[Finding]:
-        part = parts["cameras"][name]
-        return check_camera(_device(config, part, bus, name=name), name, part, seconds)
-
-    return [
-        *attempt("arm", lambda: check_arm(_device(config, parts["arm"], bus), robot, limits, rate, seconds)),
-        *attempt("gripper", gripper),
-        *(finding for name in parts["cameras"] for finding in attempt(f"camera {name}", partial(camera, name))),
-        judge_pacing(lateness(rate, seconds), rate),
-    ]
-
-
-def attempt(subject: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """What a check finds, or that the device could not be reached."""
-    try:
-        return check()
-    except RobotStackError as error:
-        return [fail(subject, str(error), "it cannot be used", "what the message says; then robot-stack check again")]
-
-
-def sample[T](read: Callable[[], T], seconds: float, rate: float | None = None) -> list[Reading[T]]:
-    """What `read` returns within `seconds`; `rate` paces it [Hz], without it `read` blocks for something new."""
-    readings: list[Reading[T]] = []
-    pace = Rate(rate) if rate else None
-    end = now() + seconds
-    while now() < end:
-        if pace is not None:
-            pace.sleep()
-        value = read()
-        readings.append(Reading(now(), value))
-    return readings
-
-
-def lateness(rate: float, seconds: float) -> list[float]:
-    """How late an empty loop of that rate wakes [s]."""
-    pace, end, late = Rate(rate), now() + seconds, []
-    while now() < end:
-        late.append(pace.sleep())
-    return late
-
-
-# --- connecting ------------------------------------------------------------------------------------------------------
-
-
-def check_arm(arm: Arm, robot: Robot, limits: Limits, rate: float, seconds: float) -> list[Finding]:
-    """Read the arm at the control rate."""
-    with arm:
-        readings = sample(arm.read, seconds, rate)
-    return judge_arm(readings, robot, limits, rate)
-
-
-def check_gripper(gripper: Gripper, robot: Robot, limits: Limits, seconds: float) -> list[Finding]:
-    """Read the gripper as often as the service does."""
-    with gripper:
-        readings = sample(gripper.read, seconds, 30.0)
-    return judge_gripper(readings, robot, limits)
-
-
-def check_camera(camera: Camera, name: str, config: Mapping[str, Any], seconds: float) -> list[Finding]:
-    """Take pictures as they come."""
-    with camera:
-        camera.read()  # the first is late by how long the camera takes to start
-        readings = sample(camera.read, seconds)
-    return judge_camera(readings, name, (config["height"], config["width"], 3), config.get("rate"))
+def _warning(subject: str, words: str) -> Finding:
+    return warn(subject, words, "its driver goes on", "what the message says")

@@ -139,7 +139,7 @@ class Supervisor:
 
     def _replace(self, post: _Post, time: float) -> None:
         """Say that a worker ended; start it again only at the next look, so that what must follow need not wait."""
-        how = _ending(post.worker.exitcode)
+        how = post.worker.ending
         if post.job.kind in VITAL or (not post.ready and post.restarts == 0):
             self._fail(post, how)
         elif post.restarts >= MAX_RESTARTS and post.job.kind not in PATIENT:
@@ -162,14 +162,7 @@ class Supervisor:
 
 def _reason(post: _Post) -> str:
     """What a worker that gave up said last, where it is one that is tried again and again."""
-    last = post.worker.log_tail(1)
-    return f" ({last.partition(' ERROR ')[2]})" if post.job.kind in PATIENT and " ERROR " in last else ""
-
-
-def _ending(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        return f"was killed by signal {-exitcode}"
-    return f"ended with code {exitcode}"
+    return f" ({post.worker.reason})" if post.job.kind in PATIENT and post.worker.reason else ""
 
 
 def _describe(post: _Post, time: float) -> dict[str, Any]:

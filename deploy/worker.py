@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,32 @@ class Worker:
         code = self.exitcode
         assert code is not None
         return code
+
+    @property
+    def ending(self) -> str:
+        """How it ended, once it has."""
+        code = self.exitcode
+        return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+
+    @property
+    def reason(self) -> str:
+        """Why it gave up, in its own words; empty if it did not say. Of an unexpected error, the last line."""
+        last = self.log_tail(1)
+        _, said, words = last.partition(" ERROR ")
+        if said:
+            return words.removeprefix("DeviceError: ").removeprefix("ConfigError: ")
+        return last if self.exitcode == 1 else ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it warned of, in its own words."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [words for _, said, words in (line.partition(" WARNING ") for line in lines) if said]
+
+    def wait(self, seconds: float) -> None:
+        """Return when it has ended, or after so long [s]."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

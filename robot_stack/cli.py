@@ -55,10 +55,18 @@ VERBS = {
     ),
     "deploy": Verb("let a checkpoint fly the robot; take over whenever you want", "deploy.service:deploy"),
     "replay": Verb("fly a stored episode again", "deploy.service:replay"),
-    "check": Verb("connect to the robot and measure it against what it should be; moves nothing", "deploy.check:run"),
+    "check": Verb(
+        "measure the robot against what it should be; moves nothing, with --move a little, once you agreed",
+        "deploy.check:run",
+    ),
+    "home": Verb("fly the arm home, slowly, once you have agreed", "deploy.home:run"),
     "bench": Verb(
         "measure this machine: the figures of the README",
-        actions={"spine": "deploy.bench.spine:run", "store": "deploy.bench.store:run"},
+        actions={
+            "spine": "deploy.bench.spine:run",
+            "store": "deploy.bench.store:run",
+            "control": "deploy.bench.control:run",
+        },
     ),
     "emulate": Verb(
         "a controller to rehearse against, at the wire: a simulated arm that the real client libraries fly",

@@ -22,8 +22,15 @@ LATE = 0.001
 AT_REST = 0.01
 """Faster than this is moving [rad/s]."""
 
-FAR = (0.005, 0.02)
-"""The arm's own pose and ours may differ by this; beyond, another tool is set in it, or it is another arm [m, rad]."""
+NEAR, FAR = (0.003, 0.02), (0.01, 0.05)
+"""The arm's own pose and ours may differ by this [m, rad]: a controller that knows how its arm was made is off a model
+by millimetres, to a centimetre. Beyond, another tool is set in it, or it is another arm."""
+
+FREE = (8.0, 0.6)
+"""Twice the accuracy of a UR5e's sensor (data sheet: 4 N, 0.3 Nm): more at rest is an offset or a load [N, Nm]."""
+
+REDUCED = 0.25
+"""Reduced speed of ISO 10218-1, that of teaching by hand [m/s]."""
 
 DARK = 2.0
 """A picture whose values vary less than this shows nothing: a lens cap, a dead sensor [of 255]."""
@@ -47,18 +54,78 @@ def judge_pacing(late: Sequence[float], rate: float) -> Finding:
     return warn("pacing", found, cost, "robot-stack doctor says what makes a machine punctual; end other programs")
 
 
+def judge_cost(connecting: float, costs: Sequence[float], rate: float) -> Finding:
+    """How long connecting and one reading take [s]; a tick must do more than read."""
+    p50, p99 = np.percentile(costs, [50, 99])
+    found = f"connected in {connecting:.1f} s; read in {p50 * 1e6:.0f} us, 1 in 100 {p99 * 1e6:.0f} us"
+    if p99 < 0.5 / rate:
+        return ok("driver", found)
+    return warn("driver", found, "control misses ticks: the arm shakes", "end other programs; robot-stack doctor")
+
+
+def judge_limits(robot: Robot, limits: Limits, speed: float, hardware: bool, real: bool) -> list[Finding]:
+    """What the robot's file allows: whether home is inside, how fast it begins, and who clears a stop."""
+    home = Kinematics(robot.name).forward(robot.home)[:3]
+    fastest = np.degrees(limits.joint_velocity * robot.velocity.max())
+    found = f"tool {limits.tcp_speed:.2f} m/s, joints {fastest:.0f} deg/s; begins at {speed:.0%} of it"
+    findings = [ok("limits", found)]
+    if real and speed * limits.tcp_speed > REDUCED:
+        cost = f"the first motion is faster than {REDUCED} m/s: nobody can step back from it"
+        findings = [warn("limits", found, cost, "robot.speed=0.1; raise it at the page when all is well")]
+    if (home < limits.box_min).any() or (home > limits.box_max).any():
+        found = f"home, {np.round(home, 3)} m, is outside of the box {limits.box_min} to {limits.box_max}"
+        findings.append(fail("limits", found, "no episode begins", "set robot.limits.box_min and box_max around it"))
+    if real and not hardware:
+        found = "hardware: false, but no simulation stands behind it"
+        findings.append(fail("limits", found, "stops are cleared by themselves", "robot.hardware=true"))
+    return findings
+
+
+def judge_sight(cameras: Sequence[str]) -> list[Finding]:
+    """Whether it sees at all."""
+    if cameras:
+        return []
+    cost = "policies on pictures cannot fly, and nobody sees later what happened"
+    return [warn("cameras", "none in the robot's file", cost, "list them under robot.cameras; fine for a first motion")]
+
+
 def judge_arm(readings: list[Reading[ArmState]], robot: Robot, limits: Limits, rate: float) -> list[Finding]:
-    """Rate, age, joint limits, rest, and whether it is the arm that we compute with."""
+    """Fault, rate, age, joint limits, rest, wrench, and whether it is the arm that we compute with."""
     newest = readings[-1].value
     if newest.q.shape != robot.home.shape or not all(np.isfinite(part).all() for part in (newest.q, newest.dq)):
         found = f"joints {np.round(newest.q, 3)}, expected {len(robot.joints)} finite numbers"
         return [fail("arm", found, "it cannot be controlled", f"is this a {robot.name}? choose another robot=...")]
     return [
+        *_judge_fault(readings),
         _stream("arm", readings, [reading.value.time for reading in readings], rate, limits.state_age),
         _judge_joints(newest, robot),
         _judge_rest(readings),
+        _judge_wrench(readings),
         _judge_pose(newest, robot, limits),
     ]
+
+
+def _judge_fault(readings: list[Reading[ArmState]]) -> list[Finding]:
+    """What the arm's own controller says, newest first: a fault that went by is one to know of too."""
+    faults = [reading.value.fault for reading in readings if reading.value.fault]
+    if not faults:
+        return []
+    gone = "" if readings[-1].value.fault else " (it went by)"
+    cost = "the arm does not follow: its controller has stopped it"
+    return [
+        fail("fault", f"the controller says: {faults[-1]}{gone}", cost, "what it says; then robot-stack check again")
+    ]
+
+
+def _judge_wrench(readings: list[Reading[ArmState]]) -> Finding:
+    wrench = np.array([reading.value.wrench for reading in readings])
+    force, torque = (float(np.linalg.norm(part)) for part in np.split(wrench.mean(axis=0), 2))
+    noise = float(wrench[:, :3].std(axis=0).max())
+    found = f"{force:.1f} N and {torque:.2f} Nm at rest, noise {noise:.2f} N"
+    if force < FREE[0] and torque < FREE[1]:
+        return ok("wrench", found)
+    cost = "forces are recorded wrongly, and a hand that leads the arm feels it drift"
+    return warn("wrench", found, cost, "does it touch something? set payload and its center in robot.arm; zero it")
 
 
 def _judge_joints(state: ArmState, robot: Robot) -> Finding:
@@ -97,6 +164,11 @@ def _judge_pose(state: ArmState, robot: Robot, limits: Limits) -> Finding:
             found,
             cost,
             "set the tool centre point in the arm to that of its gripper; is it the right robot=...?",
+        )
+    if metres > NEAR[0] or radians > NEAR[1]:
+        cost = "policies trained on another arm of this kind reach that far elsewhere"
+        return warn(
+            "pose", found, cost, "check robot.arm's tool; if it is right, this arm differs so much from its model"
         )
     position = state.base_from_tcp[:3]
     if (position < limits.box_min).any() or (position > limits.box_max).any():
