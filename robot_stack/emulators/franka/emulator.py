@@ -26,7 +26,7 @@ from robot_stack.types import ConfigError
 PATIENCE = 0.05
 """With clock `wait` and `lockstep` the robot's clock stands still this long for a client that owes a command [s]."""
 BEGINNING = 0.005
-"""… and this long for the first command of a motion [s]: so both count from the same state, as if both were punctual."""
+"""… and this long for a motion's first command [s]: so both count from the same state, as if both were punctual."""
 LOCKSTEP = 10
 """With clock `lockstep` a motion runs this many times as fast as the wall's clock, if the client can."""
 REMEMBERED = 60_000
@@ -54,6 +54,7 @@ class FrankaEmulator:
         self,
         loop: Loop,
         config: Mapping[str, Any],
+        robot: str,
         version: Version,
         limits: Limits,
         model: Callable[[Plant], bytes],
@@ -61,12 +62,13 @@ class FrankaEmulator:
         if config["clock"] not in CLOCKS:
             raise ConfigError(f"no clock {config['clock']!r}; there are: {', '.join(CLOCKS)}")
         self.clock, self.host, self.version = config["clock"], config["host"], version
-        self.session = session("fr3", self.host)
+        self.session = session(robot, self.host)
         self.loop, self.link, self.hand_link = loop, Link(loop), Link(loop)
         self.events, self.cycles = Events(), Ring(CYCLE, REMEMBERED)
-        self.message, self.frozen = 0, False
+        self.message = 0
+        self._lost = 0  # cycles that this machine had no time for, as the robot's clock knows of them
         self._began = 0  # first state of the newest motion
-        self.body = Body("fr3", config["task"], self.host, self.rate)
+        self.body = Body(robot, config["task"], self.host, self.rate)
         self.plant = Plant(self.body, limits)
         self.datagrams = Datagrams(self.host, command_layout(version), self.link)
         self.server = RobotServer(
@@ -153,11 +155,9 @@ class FrankaEmulator:
     def _tick(self) -> None:
         command = self._command()
         self.controller.tick(command)
-        self.message += 1
-        if not self.frozen:
-            self._bytes = self.statement.fill(self.message)
-        else:
-            self._bytes = self.message.to_bytes(8, "little") + self._bytes[8:]
+        self.message += 1 + self.loop.lost - self._lost  # a robot's clock does not stop
+        self._lost = self.loop.lost
+        self._bytes = self.statement.fill(self.message)
         self.datagrams.send(self.message, self._bytes)
         self._remember(command is not None)
         self.hand.tick(self.message)
