@@ -8,7 +8,7 @@ accelerations bounded.
 from collections.abc import Callable
 from math import pi, sqrt
 
-from robot_stack.emulators.ur.faults import ProtectiveStop, RuntimeFault
+from robot_stack.emulators.ur.faults import RuntimeFault
 
 PERIOD = 0.002
 """Of the controller's cycle [s]."""
@@ -27,10 +27,12 @@ LIMIT = 2 * pi
 class CommandedArm:
     """The commanded joints. q [rad], qd [rad/s], qdd [rad/s^2]: six each.
 
-    scale: how fast time passes for a motion, 0 to 1; between them the slider and a stop set it.
+    scale: how fast time passes for a motion, 0 to 1; between them the slider and a stop set it. alarm: called with the
+    reason for a protective stop when a motion asks for what cannot be; the arm then brakes.
     """
 
-    def __init__(self, q: list[float]) -> None:
+    def __init__(self, q: list[float], alarm: Callable[[str], None]) -> None:
+        self._alarm = alarm
         self.q, self.qd, self.qdd = list(q), [0.0] * 6, [0.0] * 6
         self.scale = 1.0
         self._path_velocity = [0.0] * 6  # what qd is at full scale
@@ -60,7 +62,8 @@ class CommandedArm:
 
     def servo(self, goal: list[float], lookahead: float, gain: float) -> None:
         """One cycle of servoj towards `goal`."""
-        self._refuse(goal)
+        if self._refuses_goal(goal):
+            return
         w = 2.0 / lookahead * sqrt(gain / 300.0)
         dt = PERIOD * self.scale
         for i in range(6):
@@ -75,19 +78,20 @@ class CommandedArm:
     def speed(self, goal: list[float], acceleration: float) -> None:
         """One cycle of speedj: all joints reach their speed at the same time."""
         if not all(abs(v) <= VELOCITY for v in goal):
-            raise ProtectiveStop(f"speed {goal} rad/s is beyond {VELOCITY:.2f}")
+            self._refuse(f"speed {goal} rad/s is beyond {VELOCITY:.2f}")
+            return
         dt = PERIOD * self.scale
         farthest = max(abs(a - b) for a, b in zip(goal, self._path_velocity, strict=True))
         share = min(1.0, min(acceleration, ACCELERATION) * dt / farthest) if farthest > 0.0 else 1.0
         v = [b + share * (a - b) for a, b in zip(goal, self._path_velocity, strict=True)]
-        self._path_velocity, self.qd = v, [self.scale * one for one in v]
-        self.q = [q + dt * one for q, one in zip(self.q, v, strict=True)]
-        self._within_limits(self.q)
-        self._goal = list(self.q)
+        q = [q + dt * one for q, one in zip(self.q, v, strict=True)]
+        if not self._refuses(q):
+            self._path_velocity, self.qd, self.q, self._goal = v, [self.scale * one for one in v], q, list(q)
 
     def place(self, q: list[float]) -> None:
         """One cycle of a move that has worked out where the joints are next."""
-        self._within_limits(q)
+        if self._refuses(q):
+            return
         self.qd = [(b - a) / PERIOD for a, b in zip(self.q, q, strict=True)]
         self._path_velocity = [v / self.scale for v in self.qd] if self.scale > 0.0 else [0.0] * 6
         self.q, self._goal = list(q), list(q)
@@ -116,16 +120,23 @@ class CommandedArm:
         self.q = [q + PERIOD * v for q, v in zip(self.q, self.qd, strict=True)]
         self._path_velocity, self._goal = list(self.qd), list(self.q)
 
-    def _refuse(self, goal: list[float]) -> None:
-        self._within_limits(goal)
-        if any(abs(a - b) > STEP for a, b in zip(goal, self._goal, strict=True)):
-            far = max(abs(a - b) for a, b in zip(goal, self._goal, strict=True))
-            raise ProtectiveStop(f"servoj: goals {far:.3f} rad apart, at most {STEP} rad")
+    def _refuses_goal(self, goal: list[float]) -> bool:
+        if self._refuses(goal):
+            return True
+        far = max(abs(a - b) for a, b in zip(goal, self._goal, strict=True))
+        if far > STEP:
+            self._refuse(f"servoj: goals {far:.3f} rad apart, at most {STEP} rad")
+        return far > STEP
 
-    @staticmethod
-    def _within_limits(q: list[float]) -> None:
-        if not all(abs(angle) <= LIMIT for angle in q):  # false for NaN too
-            raise ProtectiveStop(f"joints {[round(angle, 4) for angle in q]} rad are beyond +-2 pi")
+    def _refuses(self, q: list[float]) -> bool:
+        within = all(abs(angle) <= LIMIT for angle in q)  # false for NaN too
+        if not within:
+            self._refuse(f"joints {[round(angle, 4) for angle in q]} rad are beyond +-2 pi")
+        return not within
+
+    def _refuse(self, reason: str) -> None:
+        self._alarm(reason)
+        self._brake(BRAKE)
 
 
 def ramp(distance: float, velocity: float, acceleration: float) -> tuple[float, Callable[[float], float]]:

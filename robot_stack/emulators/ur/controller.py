@@ -11,7 +11,7 @@ from robot_stack.emulators.journal import Events
 from robot_stack.emulators.ur import kinematics
 from robot_stack.emulators.ur.arm import PERIOD, CommandedArm
 from robot_stack.emulators.ur.compliance import Compliance
-from robot_stack.emulators.ur.faults import ProtectiveStop, RuntimeFault
+from robot_stack.emulators.ur.faults import RuntimeFault
 from robot_stack.emulators.ur.modes import RobotMode, Runtime, SafetyMode
 from robot_stack.emulators.ur.registers import Io, Payload, Registers
 from robot_stack.emulators.ur.sensing import Sensing
@@ -19,7 +19,7 @@ from robot_stack.emulators.ur.sensing import Sensing
 START = 50
 """Cycles from the arrival of a program until it runs: 0.1 s, modelled."""
 STOPPING = 0.02
-"""How much slower time passes for a motion with each cycle of a stop: at rest in 0.1 s, on its path; modelled."""
+"""How much slower time passes for a motion with each cycle of a stop, or faster again: 0.1 s, on its path; modelled."""
 DEVIATION = 0.1
 """Farthest that a joint may be from where it is commanded [rad]: modelled."""
 FORCE = 250.0
@@ -49,7 +49,7 @@ class Controller:
         self.body, self.events = body, events
         self.tell: Callable[[str], None] = lambda message: None
         self.sense = Sensing(body)
-        self.arm = CommandedArm(self.sense.q)
+        self.arm = CommandedArm(self.sense.q, self.protective_stop)
         self.compliance = Compliance(self.sense)
         self.registers, self.io, self.payload = Registers(), Io(), Payload()
         self.tcp = [0.0] * 6
@@ -67,11 +67,8 @@ class Controller:
         self.timestamp += PERIOD
         self.arm.begin()
         self._scale_time()
-        try:
-            self._start_next()
-            self._run_program()
-        except ProtectiveStop as stop:
-            self.protective_stop(str(stop))
+        self._start_next()
+        self._run_program()
         self.compliance.move(self.arm)
         self.arm.finish()
         self.body.follow(np.array(self.arm.q), np.array(self.arm.qd))
@@ -196,7 +193,7 @@ class Controller:
     def _scale_time(self) -> None:
         """For a motion: as fast as the slider says; a stop makes time itself slow down, so that the path is kept."""
         wanted = self.slider if self.runtime is Runtime.PLAYING and self.safety is SafetyMode.NORMAL else 0.0
-        self.scaling = max(wanted, self.scaling - STOPPING) if wanted < self.scaling else wanted
+        self.scaling += min(STOPPING, max(-STOPPING, wanted - self.scaling))
         self.arm.scale = self.scaling
 
     def _start_next(self) -> None:

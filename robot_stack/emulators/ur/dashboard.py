@@ -125,8 +125,6 @@ class Dashboard:
         return "Starting program" if self._controller.resume() else "Failed to execute: play"
 
     def _stop(self) -> str:
-        if self._controller.runtime is Runtime.STOPPED:
-            return "Failed to execute: stop"
         self._controller.stop("dashboard")
         return "Stopped"
 

@@ -1,13 +1,13 @@
 """Motions that take many cycles, as generators: each `yield` is one cycle of the controller."""
 
 from collections.abc import Generator
-from math import dist
+from math import dist, inf
 
 from robot_stack import pose as se3
 from robot_stack.emulators.ur import kinematics
-from robot_stack.emulators.ur.arm import ACCELERATION, PERIOD, ramp
+from robot_stack.emulators.ur.arm import ACCELERATION, BRAKE, PERIOD, ramp
 from robot_stack.emulators.ur.controller import Controller
-from robot_stack.emulators.ur.faults import ProtectiveStop, RuntimeFault
+from robot_stack.emulators.ur.faults import RuntimeFault
 from robot_stack.types import Array
 
 Motion = Generator[None, None, None]
@@ -23,8 +23,8 @@ def joints(controller: Controller, goal: list[float], velocity: float, accelerat
     way = max(abs(b - a) for a, b in zip(start, goal, strict=True))
     if not _positive(velocity, acceleration):
         raise RuntimeFault(f"movej: velocity {velocity} and acceleration {acceleration} must be above 0")
-    if not way >= 0.0:
-        raise ProtectiveStop(f"movej to {goal}")
+    if not way < inf:
+        raise RuntimeFault(f"movej: {goal} are no joints")
     duration, at = ramp(way, velocity, acceleration)
     mover, time = object(), 0.0
     while time < duration:
@@ -47,8 +47,13 @@ def line(controller: Controller, goal: list[float], velocity: float, acceleratio
     mover, time = object(), 0.0
     while time < duration:
         arm.claim(mover)
-        time += PERIOD * arm.scale
-        arm.place(reach(controller, se3.interpolate(start, end, at(time) / way)))
+        ahead = time + PERIOD * arm.scale
+        q = reach(controller, se3.interpolate(start, end, at(ahead) / way))
+        if q is None:
+            arm.brake(mover, BRAKE)
+        else:
+            arm.place(q)
+            time = ahead
         yield
 
 
@@ -66,14 +71,16 @@ def stop_tool(controller: Controller, deceleration: float) -> Motion:
     return stop(controller, min(deceleration * share, ACCELERATION))
 
 
-def reach(controller: Controller, base_from_tcp: Array) -> list[float]:
-    """The joints for a pose of the tool, near where the arm is; a pose out of reach is a protective stop."""
+def reach(controller: Controller, base_from_tcp: Array) -> list[float] | None:
+    """The joints for a pose of the tool, near where the arm is; None, after a protective stop, if there are none."""
     q = kinematics.inverse(controller.sense.flange_of(base_from_tcp), controller.arm.q)
     if q is None:
-        raise ProtectiveStop(f"no joints reach {[round(x, 4) for x in kinematics.ur_pose(base_from_tcp)]}")
+        controller.protective_stop(f"no joints reach {[round(x, 4) for x in kinematics.ur_pose(base_from_tcp)]}")
+        return None
     far = max(abs(a - b) for a, b in zip(q, controller.arm.q, strict=True))
     if far > 0.2:
-        raise ProtectiveStop(f"the straight way leads through a singularity: joints jump by {far:.2f} rad")
+        controller.protective_stop(f"the straight way leads through a singularity: joints jump by {far:.2f} rad")
+        return None
     return q
 
 

@@ -7,6 +7,7 @@ real-time set run in every cycle as long as they stand there; others run once an
 from collections.abc import Callable, Generator
 
 from robot_stack.emulators.ur.controller import Controller
+from robot_stack.emulators.ur.modes import Runtime
 from robot_stack.emulators.ur.script import Call, offset_of, path_of
 
 Thread = Generator[None, None, None]
@@ -104,7 +105,9 @@ class ControlProgram:
         executing = False
         while True:
             command = self._take()
-            if command in REAL_TIME:
+            if self.controller.runtime is not Runtime.PLAYING:
+                pass  # paused: the motion comes to rest on its path, no command is taken
+            elif command in REAL_TIME:
                 self._run_at_once(command)
                 self._signal(READY)
             elif command == IDLE:

@@ -15,6 +15,8 @@ _NAME = re.compile(r"^\s*(?:def|sec)\s+(\w+)")
 _CALL = re.compile(r"^\s*(?:global\s+)?(\w+)\s*\((.*)\)\s*$")
 _ARGUMENT = re.compile(r"\s*(?:(\w+)\s*=)?\s*(p?\[[^\]]*\]|\"[^\"]*\"|[^,\[]+)\s*(?:,|$)")
 
+_SUM = re.compile(r"\d+(\s*\+\s*\d+)+")
+
 
 @dataclass(frozen=True)
 class Call:
@@ -108,6 +110,8 @@ def parse(line: str) -> Call | None:
 
 
 def _value(text: str) -> object:
+    if _SUM.fullmatch(text):  # a register's number plus the offset of its range
+        return sum(map(int, text.split("+")))
     try:
         return json.loads(text.removeprefix("p").replace("True", "true").replace("False", "false"))
     except ValueError:

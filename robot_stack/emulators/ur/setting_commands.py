@@ -3,7 +3,6 @@
 from math import hypot, sumprod
 
 from robot_stack.emulators.ur import moves
-from robot_stack.emulators.ur.faults import ProtectiveStop
 from robot_stack.emulators.ur.program import Command, ControlProgram, Thread
 
 CONTACT_FORCE = 15.0
@@ -46,8 +45,9 @@ def _tcp_offset(program: ControlProgram) -> None:
     program.answer(program.controller.tcp)
 
 
-def _protective_stop(program: ControlProgram) -> None:
-    raise ProtectiveStop("triggered by the program")
+def _protective_stop(program: ControlProgram) -> Thread:
+    program.controller.protective_stop("triggered by the program")
+    yield
 
 
 def _set_watchdog(program: ControlProgram) -> None:
