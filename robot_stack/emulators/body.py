@@ -101,6 +101,12 @@ class Body:
                 return True
         return False
 
+    def restart(self) -> None:
+        """The arm at home, the objects where they were at first, and nobody touches them."""
+        self._pushed_until, self._blocked = -inf, None
+        self.world.reset(0)
+        self.measure()
+
     def close(self) -> None:
         """Leave the bus."""
         self._bus.close()

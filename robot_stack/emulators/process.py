@@ -20,7 +20,7 @@ PATIENCE = 60.0
 class EmulatorProcess:
     """A running `robot-stack emulate KIND key=value ...`. It ends when this process does, however that comes about.
 
-    host: the address that it serves. session: of the bus on which it shows its scene.
+    host: the address that it serves. session: of the bus on which it shows its scene. admin: port of its back door.
     """
 
     def __init__(self, kind: str, **keys: Any) -> None:
@@ -36,10 +36,12 @@ class EmulatorProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise DeviceError(f"the emulator of {kind} did not start (exit code {self._process.wait()}): see above")
+            self._process.communicate()
+            raise DeviceError(f"the emulator of {kind} did not start (exit code {self._process.returncode}): see above")
         ready = json.loads(line)
         self.host: str = ready["host"]
         self.session: str = ready["session"]
+        self.admin: int = ready["admin"]
         self.pid = self._process.pid
         self._socket = socket.create_connection(("127.0.0.1", ready["admin"]), PATIENCE)
         self._answers = self._socket.makefile("rb")

@@ -61,6 +61,7 @@ class Connection:
         self._free_at = 0.0  # when the last delayed package goes out: none may overtake it
         peer.setblocking(False)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)  # as little as a controller has
         link.loop.watch(self._descriptor, self._read)
 
     def send(self, data: bytes) -> None:

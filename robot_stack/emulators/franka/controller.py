@@ -19,6 +19,7 @@ from robot_stack.emulators.franka.messages import ControllerMode, Generator, Rob
 from robot_stack.emulators.franka.plant import Plant
 from robot_stack.emulators.franka.protocol import Command, Request, Status, Version
 from robot_stack.emulators.franka.settings import Settings
+from robot_stack.emulators.franka.watch import Watch
 from robot_stack.spec import Record
 from robot_stack.types import Array
 
@@ -41,8 +42,6 @@ TOUCHED = {"joint_reflex", "cartesian_reflex"}
 """The errors of an arm that ran into something."""
 
 Answer = Callable[[Request, Status], None]
-Contacts = tuple[Array, Array, Array, Array]
-"""As in the state: joint (7,) and Cartesian (6,) contact, joint and Cartesian collision."""
 
 
 class Log(Protocol):
@@ -55,8 +54,8 @@ class Controller:
     """One robot. answer: sends a response; log: notes an event; strict: also acceleration, jerk and torque rate count.
 
     robot_mode, generator, controller_mode, errors, reflex_reason (41,), motion, torque (7,) [Nm], success_rate: as in
-    the state, contacts too. heard: whether the client has sent a first command. `tick` once a millisecond, after the
-    requests that came.
+    the state. heard: whether the client has sent a first command; misses: how many have not come since the last. `tick`
+    once a millisecond, after the requests that came.
     """
 
     def __init__(
@@ -66,15 +65,15 @@ class Controller:
         self._answer, self._log, self._strict = answer, log, strict
         self._skeleton = Skeleton(plant.model)
         self.settings = Settings(plant)
+        self.watch = Watch(plant, limits)
         self._own = Glide(plant.q, limits)
         self.errors, self.reflex_reason = bits(()), bits(())
         self.robot_mode = RobotMode.IDLE
         self.torque: Array = np.zeros(7)
-        self.contacts = (np.zeros(7), np.zeros(6), np.zeros(7), np.zeros(6))
         self.motion: MotionGenerator | None = None
         self._move: Request | None = None
         self._recovery: Request | None = None
-        self._recovered_in = self._misses = self._age = 0
+        self._recovered_in = self.misses = self._age = 0
         self._forget_motion()
 
     def close(self) -> None:
@@ -142,7 +141,7 @@ class Controller:
         self._answer(request, refusals.get(self.robot_mode, Status.SUCCESS))
 
     def _recover(self, request: Request) -> None:
-        if self.robot_mode is RobotMode.USER_STOPPED or self._outside():
+        if self.robot_mode is RobotMode.USER_STOPPED or self.watch.outside():
             self._answer(request, Status.MANUAL)
         elif self.robot_mode in (RobotMode.MOVE, RobotMode.GUIDING) or self._recovery is not None:
             self._answer(request, Status.NOT_POSSIBLE)
@@ -223,8 +222,8 @@ class Controller:
             self._go_on_recovering()
         self._own.step()
         self.plant.step(self._torques())
-        self.contacts = self._touched()
-        if self._move is not None and (errors := self._measured_errors()):
+        self.watch.look(self.settings, accelerating=bool(np.abs(self.joints[2]).max() > ACCELERATING))
+        if self._move is not None and (errors := self.watch.errors()):
             self.reflex(errors)
 
     def _obey(self, command: Record | None) -> None:
@@ -234,7 +233,7 @@ class Controller:
         elif not _finite(command):
             return self._finish(Status.INPUT_ERROR)
         else:
-            self.heard, self._misses = True, 0
+            self.heard, self.misses = True, 0
             self._rate_commands(1.0)
             if self._is_finished(command):
                 return self._finish(Status.SUCCESS)
@@ -248,9 +247,9 @@ class Controller:
             return []
         if not self.heard:
             return ["communication_constraints_violation"] if self._age > UNHEARD else []
-        self._misses += 1
+        self.misses += 1
         self._rate_commands(0.0)
-        if self._misses >= LOST:
+        if self.misses >= LOST:
             return ["communication_constraints_violation"]
         return self.motion.coast() if self.motion is not None else []
 
@@ -311,40 +310,6 @@ class Controller:
             self.torque = np.clip(torque, -self._limits.torque, self._limits.torque)
         return self.torque
 
-    # --- why it stops -------------------------------------------------------------------------------------------------
-
-    def _touched(self) -> Contacts:
-        """1 where thresholds are exceeded."""
-        plant, settings = self.plant, self.settings
-        phase = 0 if np.abs(self.joints[2]).max() > ACCELERATING else 1
-        tau, force = np.abs(plant.external), np.abs(plant.force)
-        return (
-            tau > settings.contact_tau[phase],
-            force > settings.contact_force[phase],
-            tau > settings.collision_tau[phase],
-            force > settings.collision_force[phase],
-        )
-
-    def _measured_errors(self) -> list[str]:
-        """The reflexes of an arm that moves, from what is measured."""
-        _, _, joints, cartesian = self.contacts
-        found = {
-            "joint_reflex": joints.any(),
-            "cartesian_reflex": cartesian.any(),
-            "joint_position_limits_violation": self._outside(),
-            "joint_velocity_violation": self._too_fast(),
-        }
-        return [name for name, true in found.items() if true]
-
-    def _outside(self) -> bool:
-        q = self.plant.q
-        return bool((q < self._limits.lower).any() or (q > self._limits.upper).any())
-
-    def _too_fast(self) -> bool:
-        q, dq, limits = self.plant.q, self.plant.dq, self._limits
-        slack = 0.05 * limits.velocity
-        return bool((dq > limits.fastest(q) + slack).any() or (dq < limits.slowest(q) - slack).any())
-
     # --- how it ends --------------------------------------------------------------------------------------------------
 
     def _finish(self, status: Status) -> None:
@@ -365,7 +330,7 @@ class Controller:
         self.motion = None
         self.generator, self.controller_mode = Generator.IDLE, ControllerMode.OTHER
         self.asynchronous = False
-        self.heard, self._misses, self._age = False, 0, 0
+        self.heard, self.misses, self._age = False, 0, 0
         self.success_rate = 0.0
 
     def _abandon_recovery(self, status: Status) -> None:

@@ -23,8 +23,9 @@ from robot_stack.emulators.wire import Link
 from robot_stack.spec import Field, Spec
 from robot_stack.types import ConfigError
 
-PATIENCE = 0.05
-"""With clock `wait` and `lockstep` the robot's clock stands still this long for a client that owes a command [s]."""
+PATIENCE, IMPATIENCE = 0.25, 0.05
+"""With clock `wait` and `lockstep` the robot's clock stands still so long for a client that owes a command, less if one
+has just been missed [s]: who stalls is waited for, who hangs loses 20 commands in 1.2 s."""
 BEGINNING = 0.005
 """… and this long for a motion's first command [s]: so both count from the same state, as if both were punctual."""
 LOCKSTEP = 10
@@ -168,7 +169,8 @@ class FrankaEmulator:
             return self.datagrams.newest()
         waits = self.clock != "wall" and self.controller.awaits_command and not (self.link.delay or self.link.jitter)
         if self.controller.heard:
-            return self.datagrams.answer(self.message, PATIENCE if waits else 0.0)
+            patience = IMPATIENCE if self.controller.misses else PATIENCE
+            return self.datagrams.answer(self.message, patience if waits else 0.0)
         return self.datagrams.answer(self._began, BEGINNING if waits else 0.0)
 
     def _remember(self, answered: bool) -> None:

@@ -102,8 +102,8 @@ class Faults:
         link.delay, link.jitter = seconds, jitter
 
     def freeze(self, on: bool = True) -> None:
-        """Send the same measurements again and again under new numbers, while the arm goes on."""
-        self._emulator.frozen = on
+        """Send the same measurements again and again under new numbers, while modes and arm go on."""
+        self._emulator.statement.frozen = on
 
     def fci(self, active: bool = False) -> None:
         """Refuse connections, as a robot whose control interface is not activated, or accept them again."""

@@ -14,7 +14,8 @@ import mujoco
 import numpy as np
 
 from robot_stack.emulators.franka.frames import FLANGE
-from robot_stack.emulators.franka.urdf import CHAIN, links
+from robot_stack.emulators.franka.masses import links
+from robot_stack.emulators.franka.urdf import CHAIN
 from robot_stack.types import DeviceError
 
 SOURCE = Path(__file__).with_name("model_library.c")

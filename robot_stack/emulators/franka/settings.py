@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from robot_stack.emulators.franka.frames import columns, is_rigid, matrix_of
+from robot_stack.emulators.franka.frames import is_rigid, matrix_of
 from robot_stack.emulators.franka.plant import Plant
 from robot_stack.emulators.franka.protocol import Command, Request
 from robot_stack.types import Array
@@ -11,8 +11,6 @@ STIFFNESS = (3000.0, 3000.0, 3000.0, 2500.0, 2500.0, 2000.0, 2000.0)
 """Of the internal joint impedance controller at first [Nm/rad]."""
 STIFFEST = 14250.0
 """Most that may be set [Nm/rad]."""
-HAND = (0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017))
-"""Franka hand, from its data sheet: mass [kg], centre in the flange's frame [m], principal inertia [kg m^2]."""
 TORQUE, FORCE = (20.0, 20.0, 18.0, 18.0, 16.0, 14.0, 12.0), (20.0, 20.0, 20.0, 25.0, 25.0, 25.0)
 """Thresholds of contact and collision at first [Nm], [N, Nm]."""
 
@@ -82,10 +80,3 @@ class Settings:
         self.load = (mass, center, inertia)
         self._plant.declare_load(mass, center)
         return True
-
-
-def hand_inertia() -> Array:
-    """The hand's inertia (9,) [kg m^2]."""
-    matrix = np.eye(4)
-    matrix[[0, 1, 2], [0, 1, 2]] = HAND[2]
-    return columns(matrix).reshape(4, 4)[:3, :3].ravel()

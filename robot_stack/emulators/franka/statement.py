@@ -8,9 +8,9 @@ import numpy as np
 from robot_stack.emulators.franka.controller import Controller
 from robot_stack.emulators.franka.frames import Skeleton, columns
 from robot_stack.emulators.franka.generators import CartesianGenerator
+from robot_stack.emulators.franka.masses import hand
 from robot_stack.emulators.franka.messages import reals
 from robot_stack.emulators.franka.protocol import Version
-from robot_stack.emulators.franka.settings import HAND, hand_inertia
 from robot_stack.types import Array
 
 GRAVITY = (0.0, 0.0, -9.81)
@@ -19,7 +19,8 @@ GRAVITY = (0.0, 0.0, -9.81)
 class Statement:
     """One message (layout: `messages.state_layout`), filled anew each time; `settings` writes what seldom changes.
 
-    The numbers are collected in double precision, each in a view of one array, and converted all at once.
+    The numbers are collected in double precision, each in a view of one array, and converted all at once. frozen: they
+    stay as they are, while number, modes and errors go on.
     """
 
     def __init__(self, version: Version, controller: Controller) -> None:
@@ -29,9 +30,11 @@ class Statement:
         parts = np.split(self._numbers, np.cumsum(counts)[:-1])
         self._field = {name: part for (name, _), part in zip(reals(version), parts, strict=True)}
         self._real = version.real
+        self._hand = hand(controller.plant.model)
         self._desired = Skeleton(controller.plant.model)
         self._last_torque: Array = np.zeros(7)
         self._last_desired: Array | None = None
+        self.frozen = False
         self.settings()
 
     def settings(self) -> None:
@@ -39,9 +42,9 @@ class Statement:
         frames, load = self._plant.frames, self._controller.settings.load
         for name in ("F_T_EE", "EE_T_K", "F_T_NE", "NE_T_EE"):
             self._write(name, columns(getattr(frames, name)))
-        self._write("m_ee", HAND[0])
-        self._write("F_x_Cee", HAND[1])
-        self._write("I_ee", hand_inertia())
+        self._write("m_ee", self._hand.mass)
+        self._write("F_x_Cee", self._hand.center)
+        self._write("I_ee", self._hand.inertia.ravel())
         for name, value in zip(("m_load", "F_x_Cload", "I_load"), load, strict=True):
             self._write(name, value)
         self._write("O_ddP_O", GRAVITY)
@@ -50,9 +53,10 @@ class Statement:
     def fill(self, message: int) -> bytes:
         """The message of this number, as it is sent."""
         controller = self._controller
-        self._measured()
-        self._commanded()
-        self._touched()
+        if not self.frozen:
+            self._measured()
+            self._commanded()
+            self._touched()
         return b"".join(
             [
                 struct.pack("<Q", message),
@@ -121,8 +125,8 @@ class Statement:
     def _touched(self) -> None:
         plant = self._plant
         names = ("joint_contact", "cartesian_contact", "joint_collision", "cartesian_collision")
-        for name, value in zip(names, self._controller.contacts, strict=True):
-            self._write(name, value)
+        for name in names:
+            self._write(name, getattr(self._controller.watch, name))
         # What the arm exerts on what touches it: on the real arm, pulling at the hand along z shows as a negative z.
         self._write("tau_ext_hat_filtered", -plant.external)
         self._write("O_F_ext_hat_K", -plant.force)

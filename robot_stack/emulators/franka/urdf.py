@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 
 from robot_stack.emulators.franka.limits import Limits
+from robot_stack.emulators.franka.masses import Link, links
 from robot_stack.types import Array
 
 
@@ -33,26 +34,6 @@ CHAIN = (
 
 NO_END = 1e6
 """Deceleration [rad/s^2] with which a limit of velocity does not fall towards the ends."""
-
-
-class Link(NamedTuple):
-    """Mass [kg], centre of mass (3,) [m], and inertia about it (3, 3) [kg m^2], in the link's frame."""
-
-    mass: float
-    center: Array
-    inertia: Array
-
-
-def links(model: mujoco.MjModel) -> list[Link]:
-    """The moving links of the scene's arm, base first."""
-    found = []
-    for number in range(1, 8):
-        body = model.body(f"fr3_link{number}")
-        rotation = np.zeros(9)
-        mujoco.mju_quat2Mat(rotation, body.iquat)
-        axes = rotation.reshape(3, 3)
-        found.append(Link(float(body.mass[0]), body.ipos.copy(), axes @ np.diag(body.inertia) @ axes.T))
-    return found
 
 
 def urdf(model: mujoco.MjModel, limits: Limits) -> str:

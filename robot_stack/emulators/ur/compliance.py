@@ -13,8 +13,8 @@ from robot_stack.emulators.ur.arm import PERIOD, CommandedArm
 from robot_stack.emulators.ur.sensing import Sensing
 from robot_stack.types import Array
 
-LINEAR, ANGULAR = 100.0, 5.0
-"""How much force and torque a speed takes [N s/m, Nm s/rad]."""
+LINEAR, ANGULAR = 400.0, 20.0
+"""How much force and torque a speed takes [N s/m, Nm s/rad]: so much that pressing on something hard is stable."""
 SPEEDS: Array = np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0])
 """Most that a force makes of the tool's speed [m/s, rad/s]."""
 _YIELD: Array = 1.0 / np.array([LINEAR] * 3 + [ANGULAR] * 3)

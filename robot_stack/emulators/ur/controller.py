@@ -76,6 +76,16 @@ class Controller:
         self.sense.measure()
         self._watch()
 
+    def restart(self) -> None:
+        """Powered and ready in remote control, without a program, where the arm is."""
+        self.stop("restart")
+        self.mode, self.safety, self.remote, self.slider = RobotMode.RUNNING, SafetyMode.NORMAL, True, 1.0
+        self.payload = Payload()
+        self.set_tcp([0.0] * 6)
+        self.sense.measure()
+        self.sense.zero()
+        self.arm.reseed(self.sense.q)
+
     # --- programs ----------------------------------------------------------------------------------------------------
 
     def load(self, program: Program) -> None:

@@ -86,7 +86,7 @@ class UrEmulator:
 
     def offer(self, admin: Admin) -> None:
         """Add the commands that tests and a person may give."""
-        admin.offer(self.state, self.events, self.save, self.pstop, self.estop, self.safeguard, self.power_off)
+        admin.offer(self.state, self.events, self.save, self.reset, self.pstop, self.estop, self.safeguard, self.power_off)
         admin.offer(self.remote, self.identify, self.drop, self.silence, self.delay, self.reboot, self.freeze)
         admin.offer(self.push, self.block, self.slider, *self.gripper.faults())
 
@@ -129,6 +129,14 @@ class UrEmulator:
         if table not in self._tables:
             raise ConfigError(f"no table {table!r}; there are: {', '.join(self._tables)}")
         return self._tables[table].save(Path(path))
+
+    def reset(self) -> None:
+        """All as at the start: connections ended, no fault, no program, the arm at home."""
+        self.link.silent, self.link.delay, self.link.jitter = False, 0.0, 0.0
+        self.link.cut(reset=False)
+        self._frozen = self.rtde.frozen = False
+        self.body.restart()
+        self.controller.restart()
 
     def pstop(self, reason: str = "on demand") -> None:
         """Protective stop."""
