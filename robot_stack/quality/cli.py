@@ -59,7 +59,7 @@ def _comparison(store: Store, quality: Quality, figure: str, keep: float) -> Com
 
 def _demonstrations(store: Store) -> list[Demonstration]:
     if not len(store) or not has_state(store.spec):
-        raise ConfigError(f"{store.path} has no episodes with a state to learn from; `robot-stack data info` says more")
+        raise ConfigError(f"{store.name} has no episodes with a state to learn from; `robot-stack data info` says more")
     found = [demonstration(episode) for episode in store.episodes]
     return normalized([one for one in found if len(one)])
 

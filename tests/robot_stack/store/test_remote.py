@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
 from robot_stack.spec import Field, Spec
-from robot_stack.store import Episode, Store
+from robot_stack.store import Episode, Store, cli
 from robot_stack.types import StoreError
 
 SPEC = Spec([Field("time"), Field("source", dtype="u1"), Field("q", (6,)), Field("image.front", (48, 64, 3), "u1")])
@@ -99,6 +99,15 @@ def test_an_episode_is_read_by_worker_processes(local: Store, remote: str) -> No
     with get_context("spawn").Pool(1) as pool:
         there = pool.apply(episode.read, ("image.front", 3, 9))
     assert np.array_equal(there, local.episodes[0].read("image.front", 3, 9))
+
+
+def test_it_is_checked_where_it_is_and_mended_where_it_can_be_written(
+    remote: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.check({"store": remote}) == 0
+    assert "3 episodes checked" in capsys.readouterr().out
+    with pytest.raises(StoreError, match="can be read only"):
+        cli.check({"store": remote, "fix": True})
 
 
 def test_writing_to_it_is_refused(remote: str) -> None:
