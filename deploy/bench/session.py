@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +26,8 @@ STARTING = 120.0
 class Session:
     """One service in a process of its own, and this process on its bus."""
 
-    def __init__(self, process: subprocess.Popen[str], name: str, bus: Bus, station: Station) -> None:
-        self.process, self.name, self.bus, self.station = process, name, bus, station
+    def __init__(self, process: subprocess.Popen[str], name: str, url: str, bus: Bus, station: Station) -> None:
+        self.process, self.name, self.url, self.bus, self.station = process, name, url, bus, station
         self.control = bus.subscriber(station.control)
         self.operator = bus.subscriber(station.operator)
         self.chunk = bus.subscriber(station.chunk)
@@ -68,16 +69,18 @@ class Session:
 
 
 @contextmanager
-def running(arguments: list[str], station: Station) -> Iterator[Session]:
-    """Start `robot-stack` with these arguments; whatever happens, none of its processes is left."""
-    command = [sys.executable, "-m", "robot_stack", *arguments]
+def running(arguments: list[str], station: Station, module: str = "robot_stack") -> Iterator[Session]:
+    """Start `robot-stack` with these arguments, or a module in its place; whatever happens, none of its processes is
+    left."""
+    command = [sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        name = _session_name(process)
+        name, url = _introduction(process)
+        threading.Thread(target=_listen, args=(process,), daemon=True).start()
         with SharedBus(name) as bus:
-            yield Session(process, name, bus, station)
+            yield Session(process, name, url, bus, station)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -85,18 +88,24 @@ def running(arguments: list[str], station: Station) -> Iterator[Session]:
             process.wait(20.0)
         except subprocess.TimeoutExpired:
             process.kill()
-        assert process.stdout is not None
-        process.stdout.close()
         process.wait()
 
 
-def _session_name(process: subprocess.Popen[str]) -> str:
-    """The service's first line says where its logs are; the folder is named like the session."""
+def _introduction(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """The service's first line says where its page and its logs are; the folder is named like the session."""
     assert process.stdout is not None
     for line in process.stdout:
-        if found := re.search(r"logs in (\S+)", line):
-            return Path(found.group(1)).name
+        if found := re.search(r"page at (\S+), logs in (\S+)", line):
+            return Path(found.group(2)).name, found.group(1)
     raise RobotStackError(f"the service ended at once with exit code {process.wait()}")
+
+
+def _listen(process: subprocess.Popen[str]) -> None:
+    """Take what it says until it ends: a service whose terminal does not read would stop."""
+    assert process.stdout is not None
+    with process.stdout:
+        for _ in process.stdout:
+            pass
 
 
 def alive(pid: int) -> bool:

@@ -45,7 +45,7 @@ def measure(config: DictConfig, console: Console) -> list[Figure]:
         arguments = _service(config, Path(folder), console)
         with running(arguments, station) as session:
             _say(console, "starting the service")
-            session.until(session.control, _flown_by(Source.POLICY), STARTING, engage=False)
+            session.until(session.control, flown_by(Source.POLICY), STARTING, engage=False)
             figures = [*_start_up(), *_load(session, config.seconds, console)]
             figures += _take_over(session, console)
             figures += _kill_camera(session, console)
@@ -132,12 +132,12 @@ def _take_over(session: Session, console: Console) -> list[Figure]:
         time.sleep(0.2 + 0.013 * number)  # at different phases of every rate
         session.operator.drain()
         pressed = session.press(engage=True)
-        session.until(session.control, _flown_by(Source.OPERATOR), 5.0, engage=True)
+        session.until(session.control, flown_by(Source.OPERATOR), 5.0, engage=True)
         commanded = now()  # seen from outside: half a millisecond of polling, and the bus, are in it
         engaged = next(float(m["time"]) for m in session.operator.drain() if m["engaged"])
         from_key.append(commanded - pressed)
         from_operator.append(commanded - engaged)
-        session.until(session.control, _flown_by(Source.POLICY), 5.0, engage=False)
+        session.until(session.control, flown_by(Source.POLICY), 5.0, engage=False)
     return [
         distribution("take-over, operator's message to command", from_operator, "ms", 2 * TICK),
         distribution("take-over, key to command", from_key, "ms"),
@@ -172,11 +172,11 @@ def _kill_recorder(session: Session, console: Console) -> list[Figure]:
 
 
 def _kill_policy(session: Session, console: Console) -> list[Figure]:
-    session.until(session.control, _flown_by(Source.POLICY), STARTING, engage=False)
+    session.until(session.control, flown_by(Source.POLICY), STARTING, engage=False)
     _say(console, "kill -9 of the policy")
     killed = _kill(session, "inference")
-    held = session.until(session.control, _flown_by(Source.NOBODY), 10.0, engage=False)
-    back = session.until(session.control, _flown_by(Source.POLICY), STARTING, engage=False)
+    held = session.until(session.control, flown_by(Source.NOBODY), 10.0, engage=False)
+    back = session.until(session.control, flown_by(Source.POLICY), STARTING, engage=False)
     return [
         duration("policy killed: hold", float(held["time"]) - killed, "ms", HOLD),
         duration("policy killed: flies again", float(back["time"]) - killed, "s"),
@@ -184,7 +184,7 @@ def _kill_policy(session: Session, console: Console) -> list[Figure]:
 
 
 def _kill_parent(session: Session, console: Console) -> list[Figure]:
-    session.until(session.control, _flown_by(Source.POLICY), STARTING, engage=False)
+    session.until(session.control, flown_by(Source.POLICY), STARTING, engage=False)
     _say(console, "kill -9 of the service itself")
     workers = [worker.pid for worker in session.workers()]
     session.control.drain()
@@ -215,7 +215,8 @@ def _kill(session: Session, worker: str) -> float:
     return killed
 
 
-def _flown_by(source: Source) -> Callable[[Record], bool]:
+def flown_by(source: Source) -> Callable[[Record], bool]:
+    """Whether a control record is of a tick that this source flew."""
     return lambda control: control["source"] == source
 
 
