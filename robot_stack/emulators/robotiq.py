@@ -25,10 +25,11 @@ SLOWEST, FASTEST = 0.020, 0.150
 ACTIVATION = 1.0
 """From ACT 1 until the gripper is ready [s]: real ones open and close once, 2 s and more."""
 STILL = 2e-4
-"""Fingers that come less than this nearer in `PATIENCE` have stopped [m]."""
+"""Fingers that move less than this in `PATIENCE` have stopped [m]."""
 PATIENCE = 0.05
+"""[s]"""
 REACHED = 0.0015
-"""[m]"""
+"""Fingers this near to where they were asked to be are there [m]."""
 STATES = {"RESET": 0, "ACTIVATING": 1, "ACTIVE": 3}
 MOVING, STOPPED_OPENING, STOPPED_CLOSING, AT_POSITION = range(4)
 NOT_ACTIVE = 7
@@ -101,14 +102,17 @@ class Robotiq:
         registers["OBJ"] = MOVING
 
     def _watch(self, goal: float) -> None:
-        """Whether the fingers have arrived, or stand still before."""
-        opening, time = self._body.opening, now()
+        """Whether the fingers stand still, and where."""
+        if now() - self._checked[0] < PATIENCE:
+            return
+        opening = self._body.opening
+        moved, self._checked = abs(opening - self._checked[1]), (now(), opening)
+        if moved > STILL:
+            return
         if self._asked == goal and abs(opening - goal) < REACHED:
             self.registers["OBJ"] = AT_POSITION
-        elif time - self._checked[0] > PATIENCE:
-            moved, self._checked = abs(opening - self._checked[1]), (time, opening)
-            if moved < STILL and abs(self._asked - opening) > 2 * REACHED:
-                self._stop(opening < goal)
+        elif abs(self._asked - opening) > 2 * REACHED:
+            self._stop(opening < goal)
 
     def _stop(self, opening: bool) -> None:
         """Held up: by something between the fingers, or at the end of what they can do."""

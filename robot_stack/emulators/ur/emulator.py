@@ -114,6 +114,7 @@ class UrEmulator:
             "tcp_pose": controller.sense.tcp_pose(),
             "wrench": controller.sense.wrench,
             "opening": self.body.opening,
+            "objects": {name: pose.tolist() for name, pose in self.body.world.objects().items()},
             "packages": self.rtde.counts,
             "lost_cycles": self.loop.lost,
             "work_p50": work[len(work) // 2],

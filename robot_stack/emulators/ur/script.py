@@ -47,7 +47,7 @@ class ScriptReader:
 
     def _find_end(self) -> int | None:
         start = self._pending.lstrip()
-        if start.startswith((b"def ", b"sec ", b"global ", b"#")) or b"\ndef " in b"\n" + start:
+        if start.startswith((b"def ", b"sec ", b"global ", b"#")):
             found = _END.search(self._pending)
             return found.end() if found else None
         line = self._pending.find(b"\n")
