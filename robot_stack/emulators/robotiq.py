@@ -26,7 +26,7 @@ ACTIVATION = 1.0
 """From ACT 1 until the gripper is ready [s]: real ones open and close once, 2 s and more."""
 STILL = 2e-4
 """Fingers that move less than this in `PATIENCE` have stopped [m]."""
-PATIENCE = 0.05
+PATIENCE = 0.15
 """[s]"""
 REACHED = 0.0015
 """Fingers this near to where they were asked to be are there [m]."""
@@ -44,9 +44,9 @@ class Robotiq:
         self._body, self._events = body, events
         self.registers = dict.fromkeys(("ACT", "GTO", "STA", "FLT", "PRE", "SPE", "FOR", "ATR", "ARD"), 0)
         self.registers |= {"SPE": 255, "FOR": 255, "PRE": OPEN, "OBJ": AT_POSITION}
-        self._ready_at = 0.0
+        self._time = self._ready_at = 0.0
         self._asked = body.opening
-        self._checked = (0.0, body.opening)
+        self._checked = (self._time, body.opening)
 
     def get(self, name: str) -> int | None:
         """A register's value, or None if there is none of that name."""
@@ -72,8 +72,9 @@ class Robotiq:
 
     def cycle(self, period: float) -> None:
         """Let the fingers move for a period [s]."""
+        self._time += period
         registers = self.registers
-        if registers["STA"] == STATES["ACTIVATING"] and now() >= self._ready_at:
+        if registers["STA"] == STATES["ACTIVATING"] and self._time >= self._ready_at:
             registers["STA"] = STATES["ACTIVE"]
             self._events.add("gripper-active")
         if registers["STA"] != STATES["ACTIVE"] or not registers["GTO"] or registers["OBJ"] != MOVING:
@@ -87,7 +88,7 @@ class Robotiq:
     def _activate(self, on: bool) -> None:
         registers = self.registers
         if on and not registers["ACT"]:
-            registers["STA"], self._ready_at = STATES["ACTIVATING"], now() + ACTIVATION
+            registers["STA"], self._ready_at = STATES["ACTIVATING"], self._time + ACTIVATION
         if not on:
             registers["STA"] = STATES["RESET"]
         registers["ACT"], registers["FLT"] = int(on), 0
@@ -98,15 +99,15 @@ class Robotiq:
         if registers["STA"] != STATES["ACTIVE"]:
             registers["FLT"] = NOT_ACTIVE
             return
-        self._asked, self._checked = self._body.opening, (now(), self._body.opening)
+        self._asked, self._checked = self._body.opening, (self._time, self._body.opening)
         registers["OBJ"] = MOVING
 
     def _watch(self, goal: float) -> None:
         """Whether the fingers stand still, and where."""
-        if now() - self._checked[0] < PATIENCE:
+        if self._time - self._checked[0] < PATIENCE:
             return
         opening = self._body.opening
-        moved, self._checked = abs(opening - self._checked[1]), (now(), opening)
+        moved, self._checked = abs(opening - self._checked[1]), (self._time, opening)
         if moved > STILL:
             return
         if self._asked == goal and abs(opening - goal) < REACHED:

@@ -86,8 +86,20 @@ class UrEmulator:
 
     def offer(self, admin: Admin) -> None:
         """Add the commands that tests and a person may give."""
-        admin.offer(self.state, self.events, self.save, self.reset, self.pstop, self.estop, self.safeguard, self.power_off)
-        admin.offer(self.remote, self.identify, self.drop, self.silence, self.delay, self.reboot, self.freeze)
+        admin.offer(self.state, self.events, self.save, self.reset)
+        admin.offer(
+            self.pstop,
+            self.estop,
+            self.safeguard,
+            self.power_off,
+            self.remote,
+            self.identify,
+            self.drop,
+            self.silence,
+            self.delay,
+            self.reboot,
+            self.freeze,
+        )
         admin.offer(self.push, self.block, self.slider, *self.gripper.faults())
 
     def close(self) -> None:
