@@ -30,6 +30,8 @@ BEGINNING = 0.005
 """… and this long for a motion's first command [s]: so both count from the same state, as if both were punctual."""
 LOCKSTEP = 10
 """With clock `lockstep` a motion runs this many times as fast as the wall's clock, if the client can."""
+CATCH_UP = 3
+"""At most so many steps more are made in a cycle where the robot's clock is behind."""
 REMEMBERED = 60_000
 """Steps in the table `cycles`: the last minute."""
 CYCLE = Spec(
@@ -67,7 +69,7 @@ class FrankaEmulator:
         self.loop, self.link, self.hand_link = loop, Link(loop), Link(loop)
         self.events, self.cycles = Events(), Ring(CYCLE, REMEMBERED)
         self.message = 0
-        self._lost = 0  # cycles that this machine had no time for, as the robot's clock knows of them
+        self._made_up = 0  # of the cycles that the loop had no time for
         self._began = 0  # first state of the newest motion
         self.body = Body(robot, config["task"], self.host, self.rate)
         self.plant = Plant(self.body, limits)
@@ -88,12 +90,20 @@ class FrankaEmulator:
         self.hand = HandServer(self.body.world, self.hand_link, self.host, self.events.add)
 
     def cycle(self, due: float) -> None:
-        """One millisecond of the robot, or several where the clock is `lockstep` and a client keeps up."""
+        """One millisecond of the robot; a few where it is behind the wall's clock, or runs ahead of it in lockstep.
+
+        A real robot's clock does not stop with this machine, so time that the loop gave up is made up for. Never by a
+        leap: a client steps its motion by what has passed on the robot's clock.
+        """
         self._tick()
         if self.clock == "lockstep":
             for _ in range(LOCKSTEP - 1):
                 if self.controller.awaits_command:
                     self._tick()
+            return
+        for _ in range(min(self.loop.lost - self._made_up, CATCH_UP)):
+            self._made_up += 1
+            self._tick()
 
     def serves(self) -> str:
         """What it serves and how to connect to it."""
@@ -156,8 +166,7 @@ class FrankaEmulator:
     def _tick(self) -> None:
         command = self._command()
         self.controller.tick(command)
-        self.message += 1 + self.loop.lost - self._lost  # a robot's clock does not stop
-        self._lost = self.loop.lost
+        self.message += 1
         self._bytes = self.statement.fill(self.message)
         self.datagrams.send(self.message, self._bytes)
         self._remember(command is not None)
