@@ -11,7 +11,10 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+import psutil
 
 from deploy import cell
 from deploy.bench.control_cell import Bench, emulated
@@ -132,7 +135,7 @@ class _Campaign:
     def _kill(self, session: Session) -> str:
         """One kill; of whom."""
         moving(session, lambda record: True)
-        workers = {name: worker for worker in session.workers() if (name := worker_name(worker.cmdline()))}
+        workers = _named(session)
         victim = self._random.choice(sorted([*workers, PARENT]))
         time.sleep(self._random.uniform(0.0, 1.0))
         moving(session, lambda record: True)
@@ -189,6 +192,16 @@ class _Campaign:
 
     def _wrong(self, victim: str, what: str) -> None:
         self.report.problems.append(f"kill {self._kills - self.left}, {victim}: {what}")
+
+
+def _named(session: Session) -> dict[str, psutil.Process]:
+    """The workers of a session by their names."""
+    named = {}
+    for worker in session.workers():
+        with suppress(psutil.Error):  # it has just ended
+            if name := worker_name(worker.cmdline()):
+                named[name] = worker
+    return named
 
 
 class Committed:

@@ -11,9 +11,11 @@ FARTHEST = 0.6
 """The lag is looked for up to here [s]."""
 
 
-def resampled(times: Array, values: Array, grid: Array) -> Array:
-    """Values (n, k) at rising times (n,), on straight lines between them, at the times of the grid (m,) -> (m, k)."""
-    return np.stack([np.interp(grid, times, column) for column in values.T], axis=1)
+def held(times: Array, values: Array, grid: Array) -> Array:
+    """The newest of values (n, k) that came at rising times (n,), at the times of the grid (m,) -> (m, k)."""
+    newest = np.clip(np.searchsorted(times, grid, side="right") - 1, 0, None)
+    result: Array = values[newest]
+    return result
 
 
 def rms_jerk(q: Array, period: float) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deploy.bench.control_cell import Bench, Cell, emulated, journal, ours
 from deploy.bench.control_load import loaded
-from deploy.bench.control_motion import lag, resampled, rms_jerk
+from deploy.bench.control_motion import held, lag, rms_jerk
 from deploy.bench.control_rival_loop import RATE
 from deploy.bench.control_stream import EXECUTED, SPACING, Stream, reaches
 from deploy.bench.control_timing import at_least, jitter, spread
@@ -30,7 +30,8 @@ ROUNDS = 2
 CYCLE = 0.002
 """Of the controller: to this are both commands resampled [s]."""
 LEAD, SETTLED = 1.0, 2.0
-"""The first waypoint is so far ahead [s]; the first so many seconds of a flight are not judged."""
+"""The first chunk comes so long before it begins [s], others when they begin; the first so many seconds of a flight
+are not judged."""
 SERVO_JOINTS, SERVO_POSE = 11, 24
 CALMER, SMOOTHER = 3.0, 4.0
 """Aims: the rival's jitter and jerk over ours."""
@@ -38,19 +39,15 @@ CALMER, SMOOTHER = 3.0, 4.0
 
 @dataclass(frozen=True)
 class Flight:
-    """times: arrivals of commands (n,) [s]; asked: joints that they ask for (n, 6) [rad]; targets: the controller's
-    own, each cycle (m, 6) [rad]; trails: the tool's lag [s] and its distance from the waypoints' path then [m]."""
+    """times: arrivals of commands (n,) [s]. jerk: RMS, of the joints that the controller commands its drives each cycle
+    (target_q), whatever it makes of what it receives; received: of the goals as it takes them in, the newest in each
+    cycle [rad/s^3]. lag: of the tool [s]; off: its distance from the waypoints' path then, RMS [m]."""
 
     times: Array
-    asked: Array
-    targets: Array
-    trails: tuple[float, float]
-
-    @property
-    def jerk(self) -> float:
-        """Of the commanded joints [rad/s^3]."""
-        grid = np.arange(self.times[0], self.times[-1], CYCLE)
-        return rms_jerk(resampled(self.times, self.asked, grid), CYCLE)
+    jerk: float
+    received: float
+    lag: float
+    off: float
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -85,21 +82,15 @@ def compared(ours: list[Flight], theirs: list[Flight]) -> list[Figure]:
         off = np.concatenate([jitter(flight.times, period) for flight in flights])
         p99.append(float(np.percentile(off, 99)))
         jerks.append(_mean_square([flight.jerk for flight in flights]))
-        lags.append(float(np.mean([flight.trails[0] for flight in flights])))
-        targets = _mean_square([rms_jerk(flight.targets, CYCLE) for flight in flights])
+        lags.append(float(np.mean([flight.lag for flight in flights])))
+        received = _mean_square([flight.received for flight in flights])
         figures += [
             spread(f"{name}: period", periods, "ms"),
             spread(f"{name}: period off {1e3 * period:g} ms", off, "ms"),
-            Figure(
-                f"{name}: jerk of the joints, RMS [rad/s^3]",
-                {"commanded": jerks[-1], "controller's target": targets},
-                "",
-            ),
+            Figure(f"{name}: jerk of the commanded joints, RMS [rad/s^3]", {"": jerks[-1], "goals": received}, ""),
             Figure(f"{name}: tool behind the waypoints", {"": lags[-1]}, "ms"),
             Figure(
-                f"{name}: tool off their path then, RMS [mm]",
-                {"": 1e3 * _mean_square([f.trails[1] for f in flights])},
-                "",
+                f"{name}: tool off their path then, RMS [mm]", {"": 1e3 * _mean_square([f.off for f in flights])}, ""
             ),
         ]
     return [
@@ -120,7 +111,7 @@ def _flight(bench: Bench, maker: Callable[[Bench], Cell], seconds: float, seed: 
     with emulated(bench, seconds + 30.0) as emulator, maker(bench) as cell:
         begins = _wait_for_commands(cell, emulator) + LEAD
         for first in range(0, len(stream.poses), EXECUTED):
-            time.sleep(max(0.0, begins + first * SPACING - LEAD - now()))
+            time.sleep(max(0.0, begins + first * SPACING - (LEAD if first == 0 else 0.0) - now()))
             cell.chunk.send(stream.chunk(bench.station, first, begins, now()))
             cell.check()
         time.sleep(max(0.0, begins + stream.seconds - now()))
@@ -145,11 +136,11 @@ def _judged(bench: Bench, emulator: EmulatorProcess, stream: Stream, begins: flo
     commands, cycles = commands[commands["time"] < until], cycles[cycles["time"] < until]
     forward = Kinematics(bench.robot).position
     tool = np.stack([forward(q) for q in cycles["q"][::5]])
-    trails = lag(cycles["time"][::5] - begins, tool, stream.positions)
+    behind, off = lag(cycles["time"][::5] - begins, tool, stream.positions)
     tool_on_flange = np.array(bench.config["robot"]["arm"]["flange_from_tcp"])
-    return Flight(
-        commands["time"], joints(commands, cycles["commanded"][0], tool_on_flange), cycles["commanded"], trails
-    )
+    goals = held(commands["time"], joints(commands, cycles["commanded"][0], tool_on_flange), cycles["time"])
+    jerks = rms_jerk(cycles["commanded"], CYCLE), rms_jerk(goals, CYCLE)
+    return Flight(commands["time"], *jerks, behind, off)
 
 
 def joints(commands: NDArray[np.void], near: Array, flange_from_tcp: Array) -> Array:
