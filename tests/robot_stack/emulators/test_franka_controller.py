@@ -368,7 +368,7 @@ def test_torque_that_is_not_renewed_is_held(bench: Bench) -> None:
 def test_an_arm_that_is_pushed_too_hard_in_a_motion_stops(bench: Bench) -> None:
     positions(bench)
     bench.command(q_c=HOME)
-    bench.plant.body.push([0.0, 40.0, 0.0], 0.3)
+    bench.plant.body.push([0.0, 40.0, 0.0], 60.0)
     for _ in range(100):
         bench.command(q_c=HOME)
     bench.plant.body.push([0.0] * 3, 0.0)
@@ -379,7 +379,7 @@ def test_thresholds_of_collision_are_those_that_were_set(bench: Bench) -> None:
     assert bench.ask(Command.SET_COLLISION_BEHAVIOR, *[100.0] * 52) is Status.SUCCESS
     positions(bench)
     bench.command(q_c=HOME)
-    bench.plant.body.push([0.0, 40.0, 0.0], 0.3)
+    bench.plant.body.push([0.0, 40.0, 0.0], 60.0)
     for _ in range(100):
         bench.command(q_c=HOME)
     force = bench.plant.force.copy()
