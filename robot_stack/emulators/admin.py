@@ -49,7 +49,10 @@ class Admin:
             inspect.signature(command).bind(**arguments)
         except TypeError as error:
             raise ConfigError(f"{name}: {error}; expected {name}{inspect.signature(command)}") from error
-        return command(**arguments)
+        try:
+            return command(**arguments)
+        except (TypeError, ValueError, OSError) as error:  # a value of the wrong kind must not end the emulator
+            raise ConfigError(f"{name}: {error}") from error
 
     def type(self, line: str) -> Any:
         """Run one command as a person types it: `push force=[0,0,10] seconds=2`."""
@@ -59,10 +62,9 @@ class Admin:
 
     def help(self) -> str:
         """One line a command."""
-        return "\n".join(f"  {_usage(name, command):50} {_first_line(command)}" for name, command in self._listed())
-
-    def _listed(self) -> list[tuple[str, Command]]:
-        return list(self._commands.items())
+        return "\n".join(
+            f"  {_usage(name, command):50} {_first_line(command)}" for name, command in self._commands.items()
+        )
 
     def _welcome(self, connection: Connection) -> None:
         pending = bytearray()
@@ -78,10 +80,13 @@ class Admin:
 
     def _answer(self, line: bytes | bytearray) -> dict[str, Any]:
         try:
-            arguments = json.loads(line)
-            return {"ok": self.run(arguments.pop("command"), arguments)}
-        except (ValueError, KeyError, AttributeError) as error:
-            return {"error": f'expected {{"command": name, ...}} in JSON, got {bytes(line[:200])!r}: {error}'}
+            request = json.loads(line)
+        except ValueError:
+            request = None
+        if not isinstance(request, dict) or not isinstance(request.get("command"), str):
+            return {"error": f'expected {{"command": name, ...}} in JSON, got {bytes(line[:200])!r}'}
+        try:
+            return {"ok": self.run(request.pop("command"), request)}
         except RobotStackError as error:
             return {"error": str(error)}
 

@@ -16,7 +16,7 @@ from robot_stack.types import ArmState, Array
 
 PUBLISHED = 100.0
 """The bus hears of the scene this often [Hz]: cameras look at it, nobody controls by it."""
-STIFFNESS, DAMPING = 2e4, 200.0
+STIFFNESS, DAMPING = 5e4, 300.0
 """Of what blocks the arm [N/m, N s/m]: stiff, and stable with the lightest arm and the longest physics step."""
 
 
@@ -85,7 +85,10 @@ class Body:
 
     def push(self, force: list[float], seconds: float) -> None:
         """Push or twist the TCP. force: three forces [N] and three torques [Nm] or none, in the base frame."""
-        self._pushed = np.array([*force, *[0.0] * (6 - len(force))])
+        wrench = np.array(force, float)
+        if len(wrench) not in (3, 6):
+            raise ValueError(f"expected three or six numbers, got {force}")
+        self._pushed = np.resize([*wrench, 0.0, 0.0, 0.0], 6)
         self._pushed_until = now() + seconds
 
     def block(self, blocked: bool) -> None:

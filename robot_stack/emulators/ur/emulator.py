@@ -150,6 +150,7 @@ class UrEmulator:
         self._frozen = self.rtde.frozen = False
         self.body.restart()
         self.controller.restart()
+        self.gripper.gripper.set("ACT", 0)
 
     def pstop(self, reason: str = "on demand") -> None:
         """Protective stop."""

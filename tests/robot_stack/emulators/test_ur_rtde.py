@@ -138,3 +138,17 @@ def test_the_rate_is_the_next_that_divides_500(wire: Wire) -> None:
     wire.ask(START)
     stamps = [struct.unpack(">d", bytes.fromhex(wire.next())[4:])[0] for _ in range(5)]
     assert stamps[-1] - stamps[0] == pytest.approx(4 * 0.032)
+
+
+def test_a_stop_is_told_in_words_to_those_whose_data_flow(wire: Wire, ur: EmulatorProcess) -> None:
+    silent = Wire(ur.host)
+    silent.ask(PROTOCOL_2)
+    wire.ask(PROTOCOL_2)
+    wire.ask(OUTPUTS_2)
+    wire.ask(START)
+    ur.ask("pstop", reason="look here")
+    while (package := bytes.fromhex(wire.next()))[2] != ord("M"):
+        pass
+    assert package[3:] == b"\x09look here" + b"\x0aController" + b"\x01"
+    assert silent.ask(VERSION)[4:6] == "76"
+    silent.socket.close()
