@@ -6,12 +6,11 @@ episode's last. Chi et al., Diffusion Policy, RSS 2023: `diffusion_policy/common
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 import numpy as np
 import zarr
@@ -21,6 +20,7 @@ from robot_stack.spec import Field, Spec
 from robot_stack.store.formats.protocol import Stream
 from robot_stack.store.formats.replay_layout import PUSHT, PUSHT_RATE, Packed, field_of, is_pusht, pusht_arrays
 from robot_stack.store.formats.sidecar import NAME, Sidecar
+from robot_stack.store.formats.zarr_files import count_chunks
 from robot_stack.store.formats.zarr_shelf import ZarrShelf
 from robot_stack.store.store import FORMAT
 from robot_stack.store.timing import measured_rate
@@ -28,8 +28,8 @@ from robot_stack.types import ConfigError, Source, StoreError
 
 _BLOCK_BYTES = 32 << 20  # of rows in memory at a time
 _BASE = Spec([Field("time", unit="s"), Field("source", dtype="u1")])
-_METADATA = (".zarray", ".zattrs", "zarr.json")
-_READING = (RuntimeError, ValueError, OSError, KeyError, EOFError)  # what zarr and its codecs raise on damaged chunks
+_READING = (RuntimeError, ValueError, OSError, KeyError, EOFError, SystemError, MemoryError)
+"""What zarr and its codecs raise on damaged chunks."""
 
 
 class ReplayBuffer:
@@ -202,28 +202,14 @@ def _arrays(root: zarr.Group, path: Path) -> dict[str, Any]:
             f"an array in {path}/data cannot be opened: {error}; install its codec (UMI's JPEG XL: "
             "`uv pip install imagecodecs`), or export it raw"
         ) from error
-    there = _chunks(path)
+    there = count_chunks(path)
     for name, array in arrays.items():
-        if absent := array.nchunks - (there[name] if array.shards is None else array.nchunks_initialized):
+        if absent := array.nchunks - (there[f"data/{name}"] if array.shards is None else array.nchunks_initialized):
             raise StoreError(
                 f"data/{name} in {path} lacks {absent} of {array.nchunks} chunks: not copied whole, or zeros that zarr "
                 "leaves out; copy the source again, or write it with write_empty_chunks"
             )
     return arrays
-
-
-def _chunks(path: Path) -> Counter[str]:
-    """Files of chunks of each array under `data`.
-
-    Counted here, because zarr 3.4 cannot in a .zip where one array's name begins with another's.
-    """
-    if path.is_file():
-        with ZipFile(path) as file:
-            names = file.namelist()
-    else:
-        names = [str(found.relative_to(path)) for found in (path / "data").rglob("*") if found.is_file()]
-    chunks = [name.split("/") for name in names if not name.endswith((*_METADATA, "/", ".partial"))]
-    return Counter(parts[1] for parts in chunks if parts[0] == "data" and len(parts) > 2)
 
 
 def _register_image_codecs() -> None:

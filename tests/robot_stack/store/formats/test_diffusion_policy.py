@@ -161,6 +161,13 @@ def _shorten(path: Path) -> None:
     chunk.write_bytes(chunk.read_bytes()[:-100])
 
 
+def _overwrite(path: Path) -> None:
+    chunk = path / "data/img/1.0.0.0"
+    content = bytearray(chunk.read_bytes())
+    content[4:8] = b"\xff" * 4  # how many bytes are in it
+    chunk.write_bytes(content)
+
+
 def _ends(*ends: int) -> Callable[[Path], Any]:
     return lambda path: zarr.open_group(path, mode="a").create_array(
         "meta/episode_ends", data=np.array(ends, np.int64), overwrite=True
@@ -178,7 +185,8 @@ def _codec(path: Path) -> None:
         (_remove("meta"), r"has no meta/episode_ends: not a replay buffer"),
         (_remove("data"), r"has no data: not a replay buffer"),
         (_remove("data/img/2.0.0.0"), r"data/img .* lacks 1 of 3 chunks: not copied whole"),
-        (_shorten, r"rows 5 to 12 of data/img .* cannot be read"),
+        (_shorten, r"data/img/1.0.0.0 is not whole: \d+ bytes are not what it says of itself; copy it again"),
+        (_overwrite, r"rows 5 to 12 of data/img .* cannot be read"),
         (_ends(5, 12, 30), r"data/action .* has 20 rows, meta/episode_ends says 30"),
         (_ends(12, 5, 20), r"episode_ends in .* falls"),
         (_ends(0, 0), r"has no episodes in it"),
@@ -192,6 +200,41 @@ def test_a_damaged_source_is_refused_with_the_place_of_the_damage(
     damage(pusht(tmp_path / "z"))
     with pytest.raises(StoreError, match=message):
         bring(tmp_path / "z", tmp_path / "s", rate=None)
+
+
+COMPRESSORS = [numcodecs.Blosc("lz4", 5, 1), numcodecs.Blosc("zstd", 5, 2), numcodecs.Blosc("lz4", 0), numcodecs.LZ4()]
+
+
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A buffer of numbers that compress badly, one a compressor: blosc keeps such bytes as they are."""
+    folder, state = tmp_path_factory.mktemp("compressed"), np.random.default_rng(0).random((20, 5))
+    paths = [make(folder / f"{number}.zarr", [20], {}) for number in range(len(COMPRESSORS))]
+    for path, codec in zip(paths, COMPRESSORS, strict=True):
+        zarr.open_group(path, mode="a").create_array("data/state", data=state, chunks=(7, 5), compressors=codec)
+    return paths
+
+
+@settings(max_examples=40, deadline=None)
+@given(number=st.integers(0, len(COMPRESSORS) - 1), packed=st.booleans(), share=st.floats(0.0, 0.999))
+def test_a_chunk_that_is_cut_at_any_byte_is_never_taken_for_rows(
+    compressed: list[Path], tmp_path_factory: pytest.TempPathFactory, number: int, packed: bool, share: float
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    source = Path(shutil.copytree(compressed[number], folder / "z"))
+    chunk = source / "data" / "state" / "1.0"
+    chunk.write_bytes(chunk.read_bytes()[: int(share * chunk.stat().st_size)])
+    if packed:
+        source = Path(shutil.make_archive(str(folder / "z.zarr"), "zip", source))
+    with pytest.raises(StoreError, match=r"copy (it|the source) again"):
+        bring(source, folder / "s")
+
+
+def test_files_that_somebody_else_put_between_the_chunks_are_passed_over(tmp_path: Path) -> None:
+    source = pusht(tmp_path / "z")
+    for name in ("data/img/.DS_Store", "data/img/._1.0.0.0", "data/img/1.0.0.0.bak"):
+        (source / name).write_bytes(b"not of zarr")
+    assert bring(source, tmp_path / "s").rows == 20
 
 
 def test_pictures_of_umi_without_imagecodecs_are_refused_with_what_to_install(
