@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
+FILTER := safety limits watch collision
+SAFETY := safety safety_limits safety_watch collision
 
 demo: setup
 	$(BIN)/robot-stack demo $(ARGS)
@@ -16,7 +18,7 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_architecture.py
-	$(BIN)/pytest -q tests/robot_stack/test_safety.py --cov=robot_stack.safety --cov-branch --cov-fail-under=100
+	$(BIN)/pytest -q $(SAFETY:%=tests/robot_stack/test_%.py) $(FILTER:%=--cov=robot_stack.%) --cov-branch --cov-fail-under=100
 
 setup:
 	@scripts/setup.sh

@@ -1,6 +1,6 @@
 """Where the tool is, how it moves, and which joints bring it somewhere: on a model without meshes, in microseconds."""
 
-from math import sumprod
+from math import asin, hypot, pi, sumprod
 from typing import Any
 
 import mujoco
@@ -30,7 +30,7 @@ class Kinematics:
     def __init__(self, name: str) -> None:
         self.robot = robot(name)
         self.joints = len(self.robot.joints)
-        self._model = _bare_arm(name, self.robot.joints).compile()
+        self._model = bare_arm(name).compile()
         self._data = mujoco.MjData(self._model)
         self._tcp = self._model.body(TCP).id
         self._position = self._data.xpos[self._tcp]  # views of MuJoCo's own memory
@@ -44,7 +44,7 @@ class Kinematics:
         self._step = np.zeros(6)
         self._place(self.robot.home)
         self._hemisphere: list[float] = self._quaternion.tolist()
-        self.reach = _reach(self._model, self.joints, self._tcp)
+        self.reach = stretch(self._model, self._tcp)
 
     def forward(self, q: Array | list[float]) -> Array:
         """base_from_tcp (7,) at joints (n,) [rad]."""
@@ -59,6 +59,11 @@ class Kinematics:
         self._place(q)
         position: Array = self._position.copy()
         return position
+
+    def lean(self, q: Array | list[float]) -> float:
+        """How far the tool's z axis leans away from straight down [rad]."""
+        self._place(q)
+        return lean(self._quaternion[1:].tolist())
 
     def jacobian(self, q: Array | list[float]) -> Array:
         """(6, n): linear [m/rad] over angular [rad/rad] velocity of the TCP, in the base frame, for each joint."""
@@ -116,9 +121,16 @@ class Kinematics:
         return drift * min(1.0, POSTURE / max(float(np.abs(drift).max()), POSTURE))
 
 
-def _bare_arm(name: str, joints: tuple[str, ...]) -> Any:
-    """The model of the arm alone: no shapes, no fingers, no actuators. Compiles in milliseconds."""
-    spec = arm_spec(name)
+def lean(quaternion: list[float]) -> float:
+    """The angle between straight down and the z axis of a frame, of whose unit quaternion the first two components are
+    x y: the tool's tilt [rad]."""
+    x, y, *_ = quaternion
+    return pi - 2.0 * asin(min(1.0, hypot(x, y)))
+
+
+def bare_arm(name: str) -> Any:
+    """The model of the arm alone: no shapes, no fingers, no actuators, the TCP a body. Compiles in milliseconds."""
+    spec, joints = arm_spec(name), robot(name).joints
     tcp = spec.site(TCP)
     tcp.parent.add_body(name=TCP, pos=tcp.pos, quat=tcp.quat)  # MuJoCo keeps quaternions of bodies, not of sites
     for part in [*spec.actuators, *spec.tendons, *spec.equalities, *spec.excludes, *spec.geoms, *spec.meshes]:
@@ -129,13 +141,14 @@ def _bare_arm(name: str, joints: tuple[str, ...]) -> Any:
     return spec
 
 
-def _reach(model: Any, joints: int, tcp: int) -> Array:
-    """Joint by joint (n,), the length of the stretched chain from its anchor to the TCP [m]."""
-    reach = np.zeros(joints)
-    body, length = tcp, 0.0
+def stretch(model: Any, body: int, beyond: float = 0.0) -> Array:
+    """For all joints of the model (n,), the length of the stretched chain from the joint's anchor to a point `beyond`
+    metres from the body's origin [m]; 0 for joints that do not move the body. A joint that turns by a radian moves the
+    point by no more."""
+    lengths, length = np.zeros(model.njnt), beyond
     while body != 0:
         for joint in np.flatnonzero(model.jnt_bodyid == body):
-            reach[joint] = length + np.linalg.norm(model.jnt_pos[joint])
+            lengths[joint] = length + np.linalg.norm(model.jnt_pos[joint])
         length += float(np.linalg.norm(model.body_pos[body]))
         body = int(model.body_parentid[body])
-    return reach
+    return lengths

@@ -1,27 +1,37 @@
 """What this arm may do, whoever asks. Limits change a request as little as they must; a broken input stops the arm.
 
-Three fences, one behind the other. `clamp` and `advance` shape what is asked: into the box and the joint limits, and
-towards it no faster than allowed. `limit` looks at the motion that would follow: it lets a step pass only if braking
-right after it still ends inside every limit, and brakes otherwise, so that the limits hold whatever is asked. `check`
-trusts neither the arm nor the rest of this file: it names what is wrong, and the arm stops.
+Three fences, one behind the other. `clamp` and `advance` shape what is asked: into the box, the tilt and the joint
+limits, off the table, and towards it no faster than allowed. `limit` looks at the motion that would follow: it lets a
+step pass only if braking right after it still ends inside every limit, and brakes otherwise, so that the limits hold
+whatever is asked. `check` trusts neither the arm nor the rest of this file: it names what is wrong, and the arm stops.
 
 Each test is made in plain floats first, which is what nearly every tick pays for; arrays only find the words.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from math import hypot, inf, isfinite, sumprod
+from math import cos, hypot, isfinite, pi, sin, sumprod
 from operator import le, mul, sub, truediv
 
 import numpy as np
 
 from robot_stack import pose as se3
-from robot_stack.kinematics import Kinematics
+from robot_stack.collision import Surroundings
+from robot_stack.kinematics import Kinematics, lean
+from robot_stack.limits import AXES, Limits
+from robot_stack.shapes import SHAPES
 from robot_stack.trajectory import Follower, Target
-from robot_stack.types import ArmState, Array, ConfigError, TargetKind
+from robot_stack.types import ArmState, Array, TargetKind
+from robot_stack.watch import Watch
+
+__all__ = ["Limits", "Safety"]
 
 JOINT_MARGIN = 0.01
 """Requests end this far inside the joint limits [rad]."""
+
+TILT_MARGIN = 0.02
+"""Requests end this far inside the tilt [rad]."""
+
+TABLE_MARGIN = 0.002
+"""Requests end with the fingers this far above where the table's limit is [m]."""
 
 PACE, BARRIER = 0.9, 0.95
 """Of the TCP limits: what the reference moves at, and where braking begins. The rest is for joints that catch up."""
@@ -34,58 +44,6 @@ INSTANTS = (0.15, 0.4, 1.0)
 
 UNIT = 0.1
 """A quaternion whose length differs from 1 by more is no rotation."""
-
-NOISE = 0.02
-"""A measured joint may differ this much from one reading to the next beyond what its speed explains [rad]."""
-
-AXES = "xyz"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one installation allows; the robot's own limits are in `robots`.
-
-    box_min, box_max: where the TCP may be, in the base frame [m]. margin: how far inside the box requests end [m].
-    tcp_speed [m/s] and tcp_rotation [rad/s]: of the TCP (ISO 10218-1 calls 0.25 m/s reduced speed).
-    joint_velocity, joint_acceleration, joint_jerk: parts of the robot's own limits, 0..1.
-    tracking: most a joint may be away from its setpoint [rad].
-    state_age, request_age, operator_age, chunk_age, frame_age: oldest arm state, request of the parent process,
-    operator input, observation of a chunk, and picture in that observation to act on [s].
-    engage: most a leader arm may be away from the arm when its operator begins to fly [rad].
-    """
-
-    box_min: tuple[float, float, float] = (0.15, -0.5, 0.005)
-    box_max: tuple[float, float, float] = (0.85, 0.5, 0.7)
-    margin: float = 0.005
-    tcp_speed: float = 0.5
-    tcp_rotation: float = 2.0
-    joint_velocity: float = 0.5
-    joint_acceleration: float = 1.0
-    joint_jerk: float = 1.0
-    tracking: float = 0.4
-    state_age: float = 0.2
-    request_age: float = 0.5
-    operator_age: float = 0.2
-    chunk_age: float = 1.5
-    frame_age: float = 0.5
-    engage: float = 0.3
-
-    def __post_init__(self) -> None:
-        if not self.margin >= 0.0:
-            raise ConfigError(f"margin is {self.margin}, expected 0 or more: it lies inside the box")
-        for axis, low, high in zip(AXES, self.box_min, self.box_max, strict=True):
-            if not low + 2 * self.margin < high:
-                raise ConfigError(
-                    f"the box has no room along {axis}: {low} to {high} m, less {self.margin} m each side"
-                )
-        for name in ("joint_velocity", "joint_acceleration", "joint_jerk"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a part of the robot's own limit, 0..1")
-        ages = ("state_age", "request_age", "operator_age", "chunk_age", "frame_age")
-        for name in ("tcp_speed", "tcp_rotation", "tracking", "engage", *ages):
-            if not 0.0 < getattr(self, name) < inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0, and a limit")
-
 
 Span = tuple[list[float], list[float]]
 """The lowest and the highest that something may be, component by component."""
@@ -104,17 +62,16 @@ class Safety:
         self._pose_low, self._pose_high = self._low + limits.margin, self._high - limits.margin
         self._stop_low, self._stop_high = self._low + 0.5 * limits.margin, self._high - 0.5 * limits.margin
         self._q_low, self._q_high = self.robot.lower + JOINT_MARGIN, self.robot.upper - JOINT_MARGIN
-        n = len(self.robot.joints)
         self._pose_box: Span = self._pose_low.tolist(), self._pose_high.tolist()
         self._stop_box: Span = self._stop_low.tolist(), self._stop_high.tolist()
         self._q_box: Span = self._q_low.tolist(), self._q_high.tolist()
         self._q_span: Span = self.robot.lower.tolist(), self.robot.upper.tolist()
         self._fastest: list[float] = self.velocity.tolist()
         self._reach: list[float] = kinematics.reach.tolist()
-        self._fast = 1.5 * self.robot.velocity
-        self._noise, self._astray = [NOISE] * n, [limits.tracking] * n
-        self._sizes = (("q", n), ("dq", n), ("base_from_tcp", 7), ("wrench", 6))
-        self._last: ArmState | None = None
+        self._fingers = SHAPES[self.robot.name].box
+        self._floor = limits.table + limits.clearance + TABLE_MARGIN
+        self._surroundings = Surroundings(self.robot.name, limits)
+        self._watch = Watch(self.robot, limits)
 
     def follower(self) -> Follower:
         """A follower within the joint limits."""
@@ -123,7 +80,14 @@ class Safety:
 
     def forget(self) -> None:
         """The next measurement is the first."""
-        self._last = None
+        self._watch.forget()
+
+    def see_neighbour(self, name: str, q: Array, age: float) -> None:
+        """Where a neighbour that moves was `age` seconds ago, or better where it comes to rest: its joints (n,) [rad].
+
+        To be said every tick. While it is older than a state may be, nothing moves.
+        """
+        self._surroundings.see_neighbour(name, q, age)
 
     # --- what is asked ------------------------------------------------------------------------------------------------
 
@@ -135,7 +99,10 @@ class Safety:
             return (
                 f"a target of kind {target.kind}, expected {TargetKind.POSE:d} (pose) or {TargetKind.JOINTS:d} (joints)"
             )
-        asked = (target.pose if target.kind == TargetKind.POSE else target.q).tolist()
+        value, shape = (target.pose, (7,)) if target.kind == TargetKind.POSE else (target.q, self.velocity.shape)
+        if value.shape != shape:
+            return f"a target of shape {value.shape}, expected {shape}"
+        asked = value.tolist()
         if not isfinite(sumprod(asked, asked) + target.grip):
             return f"a target that is not finite: {np.round(asked, 3)}, grip {target.grip:.3f}"
         if target.kind == TargetKind.POSE and abs(hypot(*asked[3:]) - 1.0) > UNIT:
@@ -143,14 +110,50 @@ class Safety:
         return ""
 
     def clamp_pose(self, pose: Array) -> tuple[Array, str]:
-        """The nearest pose (7,) inside the box, and what was changed."""
+        """The nearest pose (7,) in the box, tilted no more than it may be, fingers off the table. And what changed."""
         result = se3.normalize(pose)
-        if _between(self._pose_box, pose[:3].tolist()):
-            return result, ""
-        result[:3] = np.minimum(np.maximum(pose[:3], self._pose_low), self._pose_high)
-        excess = np.abs(result[:3] - pose[:3])
-        axis = int(excess.argmax())
-        return result, f"box: {AXES[axis]} {pose[axis]:.3f} m asked, limit {result[axis]:.3f} m"
+        boxed, moved = self._into_box(result), self._into_cell(result)
+        return result, boxed or moved
+
+    def _into_box(self, pose: Array) -> str:
+        asked = pose[:3].copy()
+        if _between(self._pose_box, asked.tolist()):
+            return ""
+        pose[:3] = np.minimum(np.maximum(asked, self._pose_low), self._pose_high)
+        axis = int(np.abs(pose[:3] - asked).argmax())
+        return f"box: {AXES[axis]} {asked[axis]:.3f} m asked, limit {pose[axis]:.3f} m"
+
+    def _into_cell(self, pose: Array) -> str:
+        leant = self._upright(pose) if self.limits.tilt < pi else ""
+        return self._lift(pose) or leant
+
+    def _upright(self, pose: Array) -> str:
+        """Turn the tool about a horizontal axis, the shortest way, until it leans no more than it may."""
+        i, j, k, w = pose[3:].tolist()
+        leans, most = lean([i, j]), self.limits.tilt - TILT_MARGIN
+        if leans <= most:
+            return ""
+        x, y = i * k + j * w, j * k - i * w  # half of the tool's z axis, over the ground
+        length = hypot(x, y)
+        x, y = (-y / length, x / length) if length > 0.0 else (1.0, 0.0)
+        half = 0.5 * (leans - most)
+        turn = np.array([0.0, 0.0, 0.0, sin(half) * x, sin(half) * y, 0.0, cos(half)])
+        pose[3:] = se3.compose(turn, pose)[3:]
+        return f"tilt: {leans:.3f} rad asked, limit {self.limits.tilt:.3f} rad"
+
+    def _lift(self, pose: Array) -> str:
+        """Raise the tool until the fingers, however far they are open, are off the table."""
+        _, _, z, i, j, k, w = pose.tolist()
+        x, y, start, end = self._fingers
+        down = 2.0 * (i * i + j * j) - 1.0
+        short = self._floor - z + max(start * down, end * down)
+        if short + x + y <= 0.0:
+            return ""
+        short += 2.0 * (x * abs(i * k - j * w) + y * abs(j * k + i * w))
+        if short <= 0.0:
+            return ""
+        pose[2] += short
+        return f"table: z {z:.3f} m asked, limit {z + short:.3f} m"
 
     def clamp_joints(self, q: Array) -> tuple[Array, str]:
         """The nearest joints (n,) inside the joint limits, and what was changed."""
@@ -167,7 +170,8 @@ class Safety:
         seconds = max(metres / (pace * self.limits.tcp_speed), radians / (pace * self.limits.tcp_rotation))
         if seconds <= self.period:
             return pose, ""
-        return se3.interpolate(reference, pose, self.period / seconds), self._late(seconds)
+        reference = se3.interpolate(reference, pose, self.period / seconds)
+        return reference, self._into_cell(reference) or self._late(seconds)
 
     def advance_joints(self, reference: Array, q: Array, speed: float) -> tuple[Array, str]:
         """One period's way from reference joints (n,) towards others, no faster than TCP and joints may."""
@@ -214,22 +218,24 @@ class Safety:
             self._too_fast(velocities, jacobian, speed)
             or self._beyond_joints(now, rest.q)
             or self._leaves_box(now, here, (late.q, rest.q))
+            or self._leans(now, (late.q, rest.q))
+            or self._surroundings.near(now, (late.q, rest.q))
         )
 
     def _too_fast(self, velocities: list[list[float]], jacobian: list[list[float]], speed: float) -> str:
         lines, turns, joints = zip(*[self._speeds(row, jacobian) for row in velocities], strict=True)
-        if max(joints) > 1.0:
-            return self._name_fastest(velocities)
+        if max(joints) > speed:
+            return self._name_fastest(velocities, speed)
         if max(lines) > BARRIER * speed * self.limits.tcp_speed:
             return f"TCP speed: {max(lines):.3f} m/s ahead, limit {speed * self.limits.tcp_speed:.3f} m/s"
         if max(turns) > BARRIER * speed * self.limits.tcp_rotation:
             return f"TCP rotation: {max(turns):.3f} rad/s ahead, limit {speed * self.limits.tcp_rotation:.3f} rad/s"
         return ""
 
-    def _name_fastest(self, velocities: list[list[float]]) -> str:
-        fastest = np.abs(velocities).max(axis=0)
-        joint = int((fastest / self.velocity).argmax())
-        return f"{self.robot.joints[joint]}: {fastest[joint]:.3f} rad/s ahead, limit {self.velocity[joint]:.3f} rad/s"
+    def _name_fastest(self, velocities: list[list[float]], speed: float) -> str:
+        fastest, limits = np.abs(velocities).max(axis=0), speed * self.velocity
+        joint = int((fastest / limits).argmax())
+        return f"{self.robot.joints[joint]}: {fastest[joint]:.3f} rad/s ahead, limit {limits[joint]:.3f} rad/s"
 
     def _beyond_joints(self, now: list[float], q: list[float]) -> str:
         """Joints that would come to rest beyond a limit, and further out than they are."""
@@ -270,50 +276,29 @@ class Safety:
         limit = self._low[axis] if point[axis] < self._stop_low[axis] else self._high[axis]
         return f"box: {AXES[axis]} {point[axis]:.3f} m ahead, limit {limit:.3f} m"
 
+    def _leans(self, now: list[float], ahead: tuple[list[float], ...]) -> str:
+        """A tool that would lean too far with any of the joints `ahead`, and further than it does `now`."""
+        if self.limits.tilt >= pi:
+            return ""
+        most = self.limits.tilt - 0.5 * TILT_MARGIN
+        leans = self._kinematics.lean(now)
+        for q in ahead:
+            if not leans + sum(map(abs, map(sub, q, now))) < most:  # a radian of a joint tilts by no more
+                tilt = self._kinematics.lean(q)
+                if tilt > max(most, leans):
+                    return f"tilt: {tilt:.3f} rad ahead, limit {self.limits.tilt:.3f} rad"
+        return ""
+
     # --- what is measured ---------------------------------------------------------------------------------------------
 
     def check(self, now: float, state: ArmState, setpoint: Array | list[float]) -> str:
         """Why the arm must stop: limit, value and source; empty when all is well."""
-        return self._check_shape(state) or self._check_time(now, state) or self._check_place(state, setpoint)
-
-    def _check_shape(self, state: ArmState) -> str:
-        for name, size in self._sizes:
-            value: Array = getattr(state, name)
-            if value.shape != (size,):
-                return f"arm: {name} has shape {value.shape}, expected ({size},)"
-            if not isfinite(sum(value.tolist())):
-                return f"arm: {name} is not finite: {value.round(3)}"
-        return ""
-
-    def _check_time(self, now: float, state: ArmState) -> str:
-        age = now - state.time
-        if not abs(age) <= self.limits.state_age:
-            return f"arm: state is {age:.3f} s old, limit {self.limits.state_age:.3f} s"
-        return ""
-
-    def _check_place(self, state: ArmState, setpoint: Array | list[float]) -> str:
-        last, self._last = self._last or state, state
-        q, before = state.q.tolist(), last.q.tolist()
-        if not _at_most(self._noise, map(sub, q, before)):
-            beyond = np.abs(state.q - last.q) - self._fast * max(0.0, state.time - last.time)
-            joint = int(beyond.argmax())
-            if beyond[joint] > NOISE:
-                return f"arm: {self.robot.joints[joint]} jumped from {before[joint]:.3f} to {q[joint]:.3f} rad"
-        if not _at_most(self._astray, map(sub, q, setpoint)):
-            joint = int(np.abs(state.q - setpoint).argmax())
-            name, error, limit = self.robot.joints[joint], abs(q[joint] - setpoint[joint]), self.limits.tracking
-            return f"arm: {name} is {error:.3f} rad from its setpoint, limit {limit:.3f} rad"
-        return ""
+        return self._watch.check(now, state, setpoint)
 
 
 def _between(span: Span, values: list[float]) -> bool:
     low, high = span
     return all(map(le, low, values)) and all(map(le, values, high))
-
-
-def _at_most(limits: list[float], values: Iterable[float]) -> bool:
-    """Whether no value is larger than its limit, whatever its sign; what is no number is."""
-    return all(map(le, map(abs, values), limits))
 
 
 def _outside(low: Array, values: Array | list[float], high: Array) -> Array:
