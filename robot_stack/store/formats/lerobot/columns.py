@@ -71,12 +71,15 @@ class Finder:
                 if is_depth_map(self._layout.features[name]):
                     return Column(name, _picture_field(name, (height, width), "u2"), Kind.VIDEO)
                 return Column(name, _picture_field(name, (height, width, 3), "u1"), Kind.VIDEO)
-        raise StoreError(f"no video of {name} in {self._layout.root} can be opened: {why(reasons)}")
+        reason = why(reasons) or "meta/ names none"
+        raise StoreError(
+            f"no video of {name} in {self._layout.root} can be opened: {reason}; copy or download videos/ too"
+        )
 
 
 def why(reasons: list[str]) -> str:
-    """The first reasons, or the one that there is when nothing was found."""
-    return "; ".join(reasons[:3]) or "there is no parquet file under data/; copy or download it whole"
+    """The first reasons, each once; '' without any."""
+    return "; ".join(list(dict.fromkeys(reasons))[:3])
 
 
 def _picture_field(name: str, shape: tuple[int, ...], dtype: str) -> Field:

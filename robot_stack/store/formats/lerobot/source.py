@@ -48,7 +48,8 @@ class LeRobotSource:
         self._spans, damaged = lerobot_rows.find_episodes(self.layout.data_files)
         self.warnings += damaged
         if not self._spans:
-            raise StoreError(f"{self.root} has no rows that can be read: {why(damaged)}")
+            reason = why(damaged) or "there is no parquet file under data/; copy or download it whole"
+            raise StoreError(f"{self.root} has no rows that can be read: {reason}")
         self._numbers = sorted({*self.layout.episodes, *self._spans})
         self._guess_clips()
         self._notes: dict[int, list[str]] = {}

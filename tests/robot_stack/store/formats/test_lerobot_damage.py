@@ -157,8 +157,12 @@ def test_without_any_rows_it_is_refused(root: Path) -> None:
 
 def test_without_any_video_it_is_refused(root: Path) -> None:
     shutil.rmtree(root / "videos")
-    with pytest.raises(StoreError, match=rf"no video of {KEY}.*can be opened: .*\.mp4 is missing"):
+    with pytest.raises(
+        StoreError, match=rf"no video of {KEY}.*can be opened: .*\.mp4 is missing.*videos/ too"
+    ) as refused:
         open_source(root)
+    reasons = str(refused.value).split("; ")
+    assert len(set(reasons)) == len(reasons)
 
 
 def last_video(root: Path) -> Path:
