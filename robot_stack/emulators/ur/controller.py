@@ -86,6 +86,11 @@ class Controller:
         self.sense.zero()
         self.arm.reseed(self.sense.q)
 
+    def skip(self, cycles: int) -> None:
+        """Cycles that this machine had no time for: the robot's clock goes on, and nobody was silent in them."""
+        self.timestamp += cycles * PERIOD
+        self._watchdog = (self._watchdog[0], self._watchdog[1] + cycles * PERIOD)
+
     # --- programs ----------------------------------------------------------------------------------------------------
 
     def load(self, program: Program) -> None:

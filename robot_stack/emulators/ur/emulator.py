@@ -53,13 +53,15 @@ class UrEmulator:
         rows = round(float(config["log_seconds"]) * self.rate)
         self._tables = {"cycles": Ring(CYCLES, rows), "commands": Ring(COMMANDS, rows)}
         inputs = Inputs(self.controller, self._tables["commands"])
-        self._frozen = False
+        self._frozen, self._lost = False, 0
         self._work: list[float] = [0.0]
         self._serve(inputs)
 
     def cycle(self, due: float) -> None:
         """One period of the controller; then everybody gets what is due to him."""
         begun = now()
+        self.controller.skip(self.loop.lost - self._lost)
+        self._lost = self.loop.lost
         if self._frozen:
             self.body.step()
         else:
@@ -79,8 +81,8 @@ class UrEmulator:
                 f"A UR5e with PolyScope {self.identity.polyscope} and a Robotiq 2F-85, emulated on {self.host}:",
                 "  30004 RTDE, 29999 dashboard, 30001-30003 scripts, 63352 gripper. Its arm moves in a simulated scene",
                 f"  that this computer's processes see on the bus session {self.session}.",
-                f"Connect as to a robot: robot-stack deploy robot=ur5e robot.arm.host={self.host}, or in Python",
-                f'  rtde_control.RTDEControlInterface("{self.host}")',
+                f"Connect as to a robot: robot-stack deploy robot=ur5e_emulated robot.arm.host={self.host}",
+                f'  or in Python: rtde_control.RTDEControlInterface("{self.host}").',
             ]
         )
 
