@@ -31,6 +31,9 @@ PERIOD = 1.0 / RATE
 STEP = 1.25
 """A command may lie this many times as far from the last as the joints come in one period."""
 
+UNTOUCHED = 0.5
+"""Of the watchdog while nothing was commanded yet, and the loop that will read the arm is being set up [Hz]."""
+
 START = 0.03
 """The first command after a rest may be this far from where the arm is measured [rad]."""
 
@@ -67,8 +70,8 @@ class UR5e:
     the controller stops the arm when it hears less often than this from us [Hz]. power_on: whether to power the arm on
     and release its brakes, at the start and after an emergency stop.
 
-    The watchdog is armed with the first command. From then on the arm is stopped, and must be recovered, if it is
-    neither read nor servoed for one period of the watchdog.
+    From the first command on the arm is stopped, and must be recovered, if it is neither read nor servoed for one
+    period of the watchdog; before, for two seconds.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class UR5e:
     def __enter__(self) -> Self:
         admit(self._host, self._power_on)
         self._timeline = Timeline()
-        self._doing, self._armed = Doing.RESTING, False
+        self._doing, self._watched = Doing.RESTING, 0.0
         self._command: list[float] | None = None  # the last one; None: the arm is where it is
         self._fault = ""
         self._recovery: Recovery | None = None
@@ -159,12 +162,12 @@ class UR5e:
 
     def _prepare(self) -> None:
         """Tell a program that has just been started what tool the arm carries."""
-        self._armed = False
         tool = [*self._tool[:3].tolist(), *se3.rotation_vector(self._tool[3:])]
         with self._library.patience(PROMPT) as control:
             done = control.setPayload(self._payload, self._center) and control.setTcp(tool)
         if not done:
             raise DeviceError(f"the controller did not take the tool: {self._stated() or 'see the log of the pendant'}")
+        self._watch(UNTOUCHED)
 
     def _zero_wrench(self) -> None:
         with self._library.patience(PROMPT) as control:
@@ -224,7 +227,7 @@ class UR5e:
                 break
         time = self._timeline.add(stamp, now())
         self._notice_fault()
-        if self._armed and self._doing is not Doing.SERVOING and not self._fault:
+        if self._doing is not Doing.SERVOING and not self._fault:
             self._feed()
         return ArmState(time, np.array(q), np.array(dq), self._pose(pose), np.array(wrench), self._fault)
 
@@ -274,8 +277,8 @@ class UR5e:
             raise DeviceError("the arm is led by hand: guide(False) before it is servoed")
         command = q.tolist()
         self._check_command(command, dq.tolist())
-        if not self._armed:
-            self._arm()
+        if self._watched < self._watchdog:
+            self._watch(self._watchdog)
         self._library.servo(command, PERIOD, self._lookahead, self._gain)
         self._doing, self._command = Doing.SERVOING, command
 
@@ -297,12 +300,13 @@ class UR5e:
                 f"{self._robot.joints[joint]}, limit {limits[joint]:.4f} rad: nothing was sent"
             )
 
-    def _arm(self) -> None:
-        """From now on the controller stops the arm if it does not hear from us."""
+    def _watch(self, hertz: float) -> None:
+        """From now on the controller ends our program if it hears from us less often than this [Hz]."""
         with self._library.patience(PROMPT) as control:
-            self._armed = control.setWatchdog(self._watchdog)
-        if not self._armed:
+            taken = control.setWatchdog(hertz)
+        if not taken:
             raise DeviceError(f"the controller did not take the watchdog: {self._stated() or 'no answer'}")
+        self._watched = hertz
 
     def halt(self) -> None:
         """Brake and hold. With a lost link the process ends instead, and the controller's watchdog stops the arm."""
@@ -323,8 +327,7 @@ class UR5e:
             return
         self.halt()
         if on and not self._fault:
-            if not self._armed:
-                self._arm()
+            self._watch(self._watchdog)
             with self._library.patience(PROMPT) as control:
                 free = control.freedriveMode([1] * 6, [0.0] * 6)
             if not free:

@@ -20,7 +20,7 @@ OLDEST = (5, 10)
 MODEL = "UR5"
 """What the dashboard of a UR5e says."""
 
-LEFTOVER = 2.0
+LEFTOVER = 3.0
 """A program of a driver that died is ended by the controller's watchdog within this time [s]."""
 
 POWERING = 30.0

@@ -1,0 +1,79 @@
+"""A UR5e's controller, and flights on it."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot_stack.clock import now
+from robot_stack.emulators.process import EmulatorProcess
+from tests.robot_stack.arms.ur5e_flight import Flight
+from tests.robot_stack.emulators.emulator import start_ur
+
+SERVOJ = 11
+LARGEST_STEP = 0.0079
+"""What the driver lets through: 1.25 times what a joint does in 2 ms [rad]."""
+
+
+@pytest.fixture(scope="module")
+def controller() -> Iterator[EmulatorProcess]:
+    process = start_ur(unlock_after=0.5)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def ur(controller: EmulatorProcess, tmp_path: Path) -> Iterator[EmulatorProcess]:
+    """At rest and nobody's, before a test and after it; and nothing was sent to it that should not have been."""
+    began = now()
+    yield controller
+    commands = controller.log("commands", tmp_path / "commands.npy")
+    commands = commands[(commands["time"] > began) & (commands["command"] == SERVOJ)]
+    assert np.isfinite(commands["values"]).all()
+    steps = np.abs(np.diff(commands["values"], axis=0)).max(axis=1, initial=0.0)
+    beside = np.diff(commands["time"]) < 0.1  # not those of two flights
+    assert (steps[beside] <= LARGEST_STEP).all()
+    packages = controller.state()["packages"]
+    assert (packages["malformed"], packages["too_short"], packages["too_long"]) == (0, 0, 0)
+
+
+Fly = Callable[..., Flight]
+"""Makes flights that have entered the driver; its arguments are the driver's."""
+
+
+@pytest.fixture
+def fly(ur: EmulatorProcess) -> Iterator[Fly]:
+    """Makes flights that have entered the driver; what is left of them afterwards is killed."""
+    flights: list[Flight] = []
+
+    def begin(**arguments: Any) -> Flight:
+        flight = Flight(ur.host, **arguments)
+        flights.append(flight)
+        flight.hear("entered")
+        return flight
+
+    yield begin
+    for flight in flights:
+        flight.kill()
+    until(lambda: ur.state()["runtime"] == "STOPPED")
+
+
+def until(true: Callable[[], bool], patience: float = 10.0) -> None:
+    deadline = now() + patience
+    while not true():
+        assert now() < deadline, f"not within {patience:.0f} s"
+        time.sleep(0.02)
+
+
+def is_at_rest(ur: EmulatorProcess) -> bool:
+    return max(map(abs, ur.state()["qd"])) < 1e-3
+
+
+def reset(ur: EmulatorProcess, fly: Fly) -> None:
+    """End whatever stop the controller is in, the harsh way; it has power and no program afterwards."""
+    ur.ask("estop")
+    ur.ask("estop", pressed=False)
+    fly(power_on=True).quit()
