@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from deploy import cell, motion_test, probe
 from deploy.consent import agree
 from deploy.worker import Worker, spawn
+from robot_stack import terminal
 from robot_stack.bus import SharedBus
 from robot_stack.clock import now
 from robot_stack.doctor import table
@@ -34,7 +34,7 @@ PATIENCE = 60.0
 def run(config: DictConfig) -> int:
     """The verb: 0 when the robot may be flown, 1 when it should not, or when the motion test was not agreed to."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    console = Console(highlight=False)
+    console = terminal.console()
     with console.status("measuring; nothing moves"):
         findings = examine(plain)
     console.print(table(findings))
@@ -44,8 +44,9 @@ def run(config: DictConfig) -> int:
         if not agree(motion_test.describe(plain["robot"]["name"], limits), plain["yes"]):
             console.print("Nothing was moved: this robot was not tested.")
             return 1
-        findings = motion_test.run(plain, limits)
-        console.print(table(findings))
+        moved = motion_test.run(plain, limits)
+        console.print(table(moved))
+        findings += moved
     console.print(verdict(findings, plain["move"]))
     return int(bool(_failed(findings)))
 
@@ -53,11 +54,15 @@ def run(config: DictConfig) -> int:
 def verdict(findings: list[Finding], moved: bool) -> str:
     """What a person should make of it, in a line."""
     if failed := _failed(findings):
-        untested = " It was not moved." if moved and "return" not in {finding.subject for finding in findings} else ""
+        untested = "" if not moved or "motion" in failed or "return" in _subjects(findings) else " It was not moved."
         return f"\nDo not fly this robot yet: {', '.join(failed)}.{untested}"
     warned = sum(finding.level is Level.WARN for finding in findings)
     known = f", with {warned} {'thing' if warned == 1 else 'things'} to know" if warned else ""
     return f"\nThis robot can be flown{known}." + ("" if moved else " Next: robot-stack check --move.")
+
+
+def _subjects(findings: list[Finding]) -> set[str]:
+    return {finding.subject for finding in findings}
 
 
 def _failed(findings: list[Finding]) -> list[str]:
@@ -122,6 +127,11 @@ def conclude(subject: str, worker: Worker, world: Worker | None, answer: Path, p
     worker.stop()
     if answer.exists():
         return [*(_warning(subject, words) for words in worker.warnings), *probe.answer(answer)]
+    if worker.reason.startswith("NotAllowedError: "):
+        remedy = "nothing, if it may: robot-stack check --move and every session do it; or do it at the pendant"
+        return [
+            warn(subject, worker.reason.removeprefix("NotAllowedError: "), "not measured: it would have moved", remedy)
+        ]
     found = worker.reason or (f"its driver {worker.ending}" if in_time else f"no answer within {patience:.0f} s")
     return [fail(subject, found, "it cannot be used", "what the message says; then robot-stack check again")]
 

@@ -2,6 +2,7 @@
 
 import sys
 
+from robot_stack.terminal import console
 from robot_stack.types import ConfigError
 
 BEFORE = """\
@@ -13,7 +14,7 @@ Before you agree:
 
 def agree(what: str, yes: bool) -> bool:
     """Whether a person wants this motion, described in plain words. yes: it was said on the command line already."""
-    print(f"{what}\n\n{BEFORE}\n", flush=True)
+    console().print(f"{what}\n\n{BEFORE}\n")
     if yes:
         return True
     if not sys.stdin.isatty():

@@ -41,7 +41,8 @@ def describe(robot: Robot, limits: Limits, speed: float) -> str:
         f"The {robot.name} will fly home: straight with the tool from wherever it is to the home pose, there with its "
         f"joints to {np.round(np.degrees(robot.home))} deg, at most {1e3 * speed * limits.tcp_speed:.0f} mm/s at the "
         f"tool and {fastest:.0f} deg/s in a joint ({speed:.0%} of the limits). There the fingers open: what they hold "
-        "falls. It knows nothing of what is in the way."
+        "falls. Fingers that are not activated yet open and close once before anything else. It knows nothing of what "
+        "is in the way."
     )
 
 

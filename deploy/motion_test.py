@@ -35,6 +35,8 @@ BACK = float(np.radians(0.5))
 """At the end the arm is this near to where it began [rad]."""
 GRIP_TIME = 4.0
 """Fingers need less than this from open to half closed [s]."""
+GRIP_REST, GRIP_STILL = 0.7, 5e-4
+"""Fingers that move less than so much [m] for so long [s] stand still."""
 GRIP_ERROR = 0.1
 """Of the opening; what fingers may be away from what was asked."""
 
@@ -65,7 +67,8 @@ def describe(robot: str, limits: Limits) -> str:
         f"The {arm.name} will move: each of its {len(arm.joints)} joints by {np.degrees(SWING):.0f} degrees to either "
         f"side and back, one after the other, never faster than {fastest:.0f} deg/s and "
         f"{1e3 * SPEED * limits.tcp_speed:.0f} mm/s at the tool. Then the fingers close by half and open: take out "
-        "what they hold. It ends where it began, after about half a minute."
+        "what they hold. Fingers that are not activated yet open and close once before anything else. It ends where "
+        "it began, after about a minute."
     )
 
 
@@ -137,9 +140,18 @@ def _gripper(flight: Flight, robot: str, start: Array) -> Iterator[Finding]:
     for name, opening in (("half closed", 0.5 * widest), ("open", widest)):
         began, before = now(), flight.opening
         flight.ask(start, opening)
-        while abs(flight.opening - opening) > GRIP_ERROR * widest and now() - began < GRIP_TIME:
-            flight.step()
-        yield _judge_grip(name, opening, before, flight.opening, now() - began, widest)
+        seconds = _settle(flight, began)
+        yield _judge_grip(name, opening, before, flight.opening, seconds, widest)
+
+
+def _settle(flight: Flight, began: float) -> float:
+    """Wait until the fingers, which may begin late, stand still; how long they moved [s]."""
+    moved_at, opening = began, flight.opening
+    while now() - moved_at < GRIP_REST and now() - began < GRIP_TIME:
+        flight.step()
+        if abs(flight.opening - opening) > GRIP_STILL:
+            moved_at, opening = now(), flight.opening
+    return moved_at - began
 
 
 def _judge_grip(name: str, asked: float, before: float, opening: float, seconds: float, widest: float) -> Finding:

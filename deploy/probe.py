@@ -31,6 +31,10 @@ SELF_MOVING = ("power_on", "activate", "home")
 """Arguments of drivers that let them move something at the start: released brakes, fingers that open and close."""
 
 
+class NotAllowedError(DeviceError):
+    """A driver that would have to move something first, in its own words."""
+
+
 class Sample[T](NamedTuple):
     """What was read, what each reading took [s], and how late each began [s]."""
 
@@ -103,7 +107,7 @@ def still(driver: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _held_still(context: Context) -> Iterator[Any]:
-    """The device, connected; DeviceError says also what it was not allowed, where that may be why it could not be."""
+    """The device, connected; NotAllowedError where it only lacks a leave that the robot's file gives it."""
     config = context.config
     given = {"bus": context.bus, "robot": config["robot"], "task": config["task"]}
     driver = still(config["driver"])
@@ -111,11 +115,10 @@ def _held_still(context: Context) -> Iterator[Any]:
         with cell.driver(driver, **given) as device:
             yield device
     except DeviceError as error:
-        forbidden = [name for name in driver if driver[name] != config["driver"][name]]
-        if not forbidden:
-            raise
-        words = f"(here {', '.join(forbidden)}=false, because check moves nothing; robot-stack home does it)"
-        raise DeviceError(f"{error} {words}") from error
+        lacking = [name for name in driver if driver[name] != config["driver"][name] and f"{name}=true" in str(error)]
+        if lacking:
+            raise NotAllowedError(str(error)) from error
+        raise
 
 
 # --- across the border of the process ---------------------------------------------------------------------------------

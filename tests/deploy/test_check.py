@@ -86,22 +86,23 @@ def test_only_a_whole_yes_is_agreement(said: str, agreed: bool, monkeypatch: pyt
     assert agree("The arm will move.", yes=False) is agreed
 
 
-def test_a_device_error_tells_what_check_has_forbidden_the_driver(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("error", "level"), [("allow it: activate=true", Level.WARN), ("no gripper", Level.FAIL)])
+def test_a_device_that_only_lacks_leave_to_move_is_no_failure(error: str, level: Level, tmp_path: Path) -> None:
     asked = {"robot": "ur5e", "task": "lift", "seconds": 0.1, "answer": str(tmp_path / "answer.json")}
-    asked["driver"] = {"_target_": "test_check.NeedsActivation", "activate": True}
+    asked["driver"] = {"_target_": "test_check.NeedsActivation", "activate": True, "error": error}
     asked["limits"] = {"_target_": "robot_stack.safety.Limits"}
     worker = spawn("deploy.probe:gripper", "check-test", asked, tmp_path, environment=HERE)
     [finding] = check.conclude("gripper", worker, None, tmp_path / "answer.json", 60.0)
-    assert finding.found.startswith("not activated (here activate=false, because check moves nothing;")
+    assert (finding.found, finding.level) == (error, level)
 
 
 class NeedsActivation:
-    """A gripper that cannot be entered."""
+    """A gripper that cannot be entered without leave."""
 
-    def __init__(self, activate: bool) -> None:
-        self._activate = activate
+    def __init__(self, activate: bool, error: str) -> None:
+        self._activate, self._error = activate, error
 
     def __enter__(self) -> None:
-        raise DeviceError("not activated" if not self._activate else "it moved")
+        raise DeviceError("it moved" if self._activate else self._error)
 
     def __exit__(self, *_: object) -> None: ...
