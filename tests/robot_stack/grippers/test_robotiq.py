@@ -65,10 +65,10 @@ def test_an_opening_beyond_the_stroke_is_the_stroke(gripper: EmulatorProcess) ->
 
 
 def test_speed_and_force_are_those_of_the_configuration(gripper: EmulatorProcess) -> None:
-    with Robotiq(gripper.host, speed=0.085, force=235.0) as driver:
+    with Robotiq(gripper.host, speed=0.0849, force=235.0) as driver:
         driver.move(0.04)
         state = gripper.state()
-    assert (state["SPE"], state["FOR"], state["GTO"]) == (128, 255, 1)
+    assert (state["SPE"], state["FOR"], state["GTO"]) == (127, 255, 1)
 
 
 def test_an_opening_that_is_no_number_is_refused(gripper: EmulatorProcess) -> None:
