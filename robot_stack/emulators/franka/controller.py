@@ -188,8 +188,9 @@ class Controller:
             self.robot_mode = RobotMode.IDLE
 
     def boot(self) -> None:
-        """As after switching on: nothing set, no errors, no clients, the arm where it is."""
-        self._move = self._recovery = None
+        """As after switching on: nothing set, no errors, no motion, the arm where it is."""
+        self._abandon_recovery(Status.ABORTED)
+        self._finish(Status.ABORTED)
         self.settings = Settings(self.plant)
         self.errors, self.reflex_reason = bits(()), bits(())
         self.robot_mode = RobotMode.IDLE
@@ -269,7 +270,7 @@ class Controller:
     def _take_goal(self, command: Record) -> list[str]:
         assert self._move is not None
         goal = np.array(command["q_c"])
-        if (goal < self._limits.lower).any() or (goal > self._limits.upper).any():
+        if self._limits.outside(goal):
             return ["joint_motion_generator_position_limits_violation"]
         self._own.go(goal, np.array(self._move.payload[9:16]))
         return []

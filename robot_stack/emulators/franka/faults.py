@@ -30,6 +30,7 @@ class Faults:
             self.twist,
             self.block,
             self.place,
+            self.reset,
             self.cut,
             self.silence,
             self.delay,
@@ -83,10 +84,19 @@ class Faults:
 
     def place(self, q: list[float]) -> None:
         """Put the arm at these joints at once [rad], at rest; ends a motion."""
-        controller = self._emulator.controller
-        controller.boot()
         self._emulator.plant.place(np.array(_numbers("q", q, (7,))))
-        controller.boot()
+        self._emulator.controller.boot()
+
+    def reset(self) -> None:
+        """All as at the start: the arm at home, objects and settings as they were, nothing wrong anywhere."""
+        emulator = self._emulator
+        for link in (emulator.link, emulator.hand_link):
+            link.silent, link.delay, link.jitter = False, 0.0, 0.0
+            link.accept()
+        emulator.server.number = emulator.version.number
+        emulator.statement.frozen = False
+        emulator.body.restart()
+        self.place(emulator.body.world.robot.home.tolist())
 
     def cut(self, reset: bool = False, part: str = "robot") -> None:
         """End the connection of the robot or the hand with FIN, or with RST."""

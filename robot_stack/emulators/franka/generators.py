@@ -147,12 +147,9 @@ class CartesianGenerator:
 
 
 def _position_errors(joints: Signal, limits: Limits, prefix: str) -> Iterator[str]:
-    if (joints.value < limits.lower).any() or (joints.value > limits.upper).any():
+    if limits.outside(joints.value):
         yield f"{prefix}_position_limits_violation"
-    share, _, _ = JOINT_TOLERANCE
-    slow, fast = limits.slowest(joints.value), limits.fastest(joints.value)
-    slack = share * limits.velocity
-    if (joints.rate < slow - slack).any() or (joints.rate > fast + slack).any():
+    if limits.too_fast(joints.value, joints.rate):
         yield f"{prefix}_velocity_limits_violation"
 
 

@@ -36,20 +36,22 @@ class Limits:
     deceleration: Array | None = None
     torque_rate: float = 1000.0
 
-    def slowest(self, q: Array) -> Array:
-        """Least joint velocity (7,) allowed at joints (7,) [rad/s]."""
-        return -self._fastest(q - self.lower)
+    def outside(self, q: Array) -> bool:
+        """Whether one of these joints (7,) [rad] is beyond its limits."""
+        return bool((q < self.lower).any() or (q > self.upper).any())
 
-    def fastest(self, q: Array) -> Array:
-        """Greatest joint velocity (7,) allowed at joints (7,) [rad/s]."""
-        return self._fastest(self.upper - q)
-
-    def _fastest(self, room: Array) -> Array:
+    def fastest(self, q: Array, dq: Array) -> Array:
+        """How fast each joint (7,) [rad/s] may be at q (7,) [rad] in the direction of dq (7,)."""
         if self.offset is None or self.deceleration is None:
             return self.velocity
+        room = np.where(dq > 0.0, self.upper - q, q - self.lower)
         braking = np.sqrt(2.0 * self.deceleration * np.maximum(room, 0.0)) - self.offset
-        fastest: Array = np.clip(braking, 0.0, self.velocity)
+        fastest: Array = np.minimum(np.maximum(braking, 0.0), self.velocity)
         return fastest
+
+    def too_fast(self, q: Array, dq: Array) -> bool:
+        """Whether one of the joints at q (7,) [rad] moves faster (7,) [rad/s] than it may, and some slack."""
+        return bool((np.abs(dq) > self.fastest(q, dq) + JOINT_TOLERANCE[0] * self.velocity).any())
 
 
 FR3 = Limits(

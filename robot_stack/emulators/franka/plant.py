@@ -20,7 +20,10 @@ STOP = 0.08
 """How far beyond the limits of the controller the joints still turn before they meet their mechanical stops [rad]."""
 FILTER = 0.2
 """Share of the newest value in the estimate of external torques: a low pass of 4 ms: no single impact counts."""
-LOAD = np.array([0.0, 0.0, 9.81])
+UP = np.array([0.0, 0.0, 9.81])
+"""What carries a kilogram [N]."""
+NOTHING = np.zeros(7)
+NOTHING.flags.writeable = False
 
 
 class Plant:
@@ -51,10 +54,12 @@ class Plant:
     def step(self, tau: Array) -> None:
         """One millisecond under torques (7,) [Nm]."""
         self.tau = tau
-        self.body.drive(tau + self.twist + self._weight())
+        carried = self._weight()
+        self.body.drive(tau + self.twist + carried)
         self.body.step()
         self._measure()
-        self.external = self.external + FILTER * (self._outside() - self.external)
+        seen = self._outside() + self.twist - carried  # a declared load is expected
+        self.external = self.external + FILTER * (seen - self.external)
         self.force = self._as_force(self.external)
 
     def declare_load(self, mass: float, center: Array) -> None:
@@ -63,6 +68,8 @@ class Plant:
 
     def place(self, q: Array) -> None:
         """Be at rest at q (7,) [rad], without a way there."""
+        self.twist = self.external = NOTHING
+        self.force = np.zeros(6)
         self._data.qpos[:7], self._data.qvel[:7] = q, 0.0
         mujoco.mj_forward(self.model, self._data)
         self._measure()
@@ -96,12 +103,12 @@ class Plant:
         self._flange = self._skeleton.flange()
 
     def _outside(self) -> Array:
-        """Torques at the joints (7,) of all that touches the arm, less those of a declared load, which are expected."""
+        """Torques at the joints (7,) of all in the scene that touches the arm, and of a person who pushes it."""
         data = self._data
-        outside: Array = self.twist - self._weight()
+        outside: Array = NOTHING
         first = data.ne + data.nf + data.nl
         if first < data.nefc:
-            outside = outside + data.efc_force[first:] @ data.efc_J.reshape(-1, self.model.nv)[first:, :7]
+            outside = data.efc_force[first:] @ data.efc_J.reshape(-1, self.model.nv)[first:, :7]
         pushed = data.xfrc_applied[self._hand]
         if pushed.any():
             outside = outside + pushed @ self._skeleton.jacobian(data.xipos[self._hand])
@@ -110,9 +117,9 @@ class Plant:
     def _weight(self) -> Array:
         """Torques (7,) that carry the declared load."""
         if not self._load:
-            return np.zeros(7)
+            return NOTHING
         point = self._flange[:3, :3] @ self._load_com + self._flange[:3, 3]
-        weight: Array = self._load * LOAD @ self._skeleton.jacobian(point)[:3]
+        weight: Array = self._load * UP @ self._skeleton.jacobian(point)[:3]
         return weight
 
     def _as_force(self, torques: Array) -> Array:

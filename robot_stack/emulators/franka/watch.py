@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from robot_stack.emulators.franka.limits import JOINT_TOLERANCE, Limits
+from robot_stack.emulators.franka.limits import Limits
 from robot_stack.emulators.franka.plant import Plant
 from robot_stack.emulators.franka.settings import Settings
 from robot_stack.types import Array
@@ -33,16 +33,10 @@ class Watch:
             "joint_reflex": self.joint_collision.any(),
             "cartesian_reflex": self.cartesian_collision.any(),
             "joint_position_limits_violation": self.outside(),
-            "joint_velocity_violation": self._too_fast(),
+            "joint_velocity_violation": self._limits.too_fast(self._plant.q, self._plant.dq),
         }
         return [name for name, true in found.items() if true]
 
     def outside(self) -> bool:
         """Whether a joint is beyond its limits: from there no recovery by itself."""
-        q, limits = self._plant.q, self._limits
-        return bool((q < limits.lower).any() or (q > limits.upper).any())
-
-    def _too_fast(self) -> bool:
-        q, dq, limits = self._plant.q, self._plant.dq, self._limits
-        slack = JOINT_TOLERANCE[0] * limits.velocity
-        return bool((dq > limits.fastest(q) + slack).any() or (dq < limits.slowest(q) - slack).any())
+        return self._limits.outside(self._plant.q)

@@ -320,10 +320,13 @@ def test_joints_cannot_be_commanded_beyond_their_limits(bench: Bench) -> None:
 
 
 def test_velocity_limits_fall_towards_the_ends_of_a_joint() -> None:
-    np.testing.assert_allclose(FR3.fastest(HOME)[6], 5.26)
+    outwards = np.eye(7)[6]
+    assert FR3.fastest(HOME, outwards)[6] == 5.26
     near = np.array([*HOME[:6], FR3.upper[6] - 0.01])
-    assert FR3.fastest(near)[6] == pytest.approx(np.sqrt(2 * 17.0 * 0.01) - 0.35)
-    assert (FR3.fastest(FR3.upper) == 0.0).all()
+    assert FR3.fastest(near, outwards)[6] == pytest.approx(np.sqrt(2 * 17.0 * 0.01) - 0.35)
+    assert FR3.fastest(near, -outwards)[6] == 5.26, "away from there it may"
+    assert FR3.too_fast(near, outwards)
+    assert not FR3.too_fast(near, -outwards)
 
 
 def test_joints_cannot_be_commanded_faster_than_their_limits(bench: Bench) -> None:

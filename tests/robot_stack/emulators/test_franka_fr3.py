@@ -1,6 +1,7 @@
 """The emulated FR3 as the unmodified franky-control finds it."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robot_stack.bus import SharedBus
 from robot_stack.clock import now
+from robot_stack.emulators.franka.arms import fr3
+from robot_stack.emulators.loop import Loop
 from robot_stack.emulators.process import EmulatorProcess
 from robot_stack.kinematics import Kinematics
 from robot_stack.robots import robot
-from robot_stack.types import Array
+from robot_stack.sim import topics
+from robot_stack.sim.wire import first
+from robot_stack.sim.world import World
+from robot_stack.types import Array, ConfigError, DeviceError
 from tests.robot_stack.emulators.franka import Client, start_franka
 
 pytest.importorskip("franky")
@@ -389,7 +396,7 @@ say(caught(other.join_motion))
 robot.move(joints(0.0))
 say(robot.state.robot_mode.name)
 """
-    with start_franka() as other, Client(arm.host, CONNECT + program) as client:
+    with start_franka(clock="lockstep") as other, Client(arm.host, CONNECT + program) as client:
         client.tell(other.host)
         wait_for(lambda: mode(other) == "move", "moving")
         os.kill(other.pid, signal.SIGKILL)
@@ -398,7 +405,43 @@ say(robot.state.robot_mode.name)
         assert client.hear() == "Idle"
 
 
+def test_the_scene_of_the_arm_is_on_its_bus(arm: EmulatorProcess) -> None:
+    with SharedBus(arm.session) as bus:
+        states, scenes = bus.subscriber(topics.state(7)), bus.subscriber(topics.scene(World("fr3", "lift").scene.size))
+        state, scene = first(states, "arm"), first(scenes, "scene")
+    np.testing.assert_allclose(state["q"], HOME, atol=0.01)
+    np.testing.assert_allclose(scene["scene"][:7], HOME, atol=0.01)
+
+
 def test_emulator_ends_with_the_program_that_started_it() -> None:
-    emulator = start_franka()
-    assert mode(emulator) == "idle"
+    emulator = start_franka(clock="wall", faults=["user-stop"])
+    assert mode(emulator) == "user_stopped", "faults can be given at the start"
     assert emulator.stop() == 0
+
+
+def test_faults_that_cannot_be_are_refused_with_what_is_expected(arm: EmulatorProcess) -> None:
+    for command, keys, words in (
+        ("push", {"force": [1.0]}, "expected 3 or 6 numbers"),
+        ("twist", {"torque": "hard"}, "expected 7 numbers"),
+        ("reflex", {"error": "bad_mood"}, "no reflex 'bad_mood'; there are: joint_position_limits_violation"),
+        ("cut", {"part": "foot"}, "expected robot or hand"),
+        ("save", {"table": "chairs", "path": "x"}, "there is: cycles"),
+    ):
+        with pytest.raises(DeviceError, match=re.escape(words)):
+            arm.ask(command, **keys)
+
+
+def test_a_reset_leaves_nothing_of_what_was_done(arm: EmulatorProcess) -> None:
+    arm.ask("user-stop")
+    arm.ask("silence")
+    arm.ask("fci")
+    arm.ask("twist", torque=[20.0, 0, 0, 0, 0, 0, 0], seconds=60.0)
+    arm.ask("reset")
+    with Client(arm.host, CONNECT + "robot.move(joints(0.1)); say(robot.state.robot_mode.name)") as client:
+        assert client.hear() == "Idle"
+
+
+def test_a_clock_that_there_is_not_is_refused() -> None:
+    config = {"host": "127.0.0.1", "task": "lift", "clock": "cuckoo"}
+    with pytest.raises(ConfigError, match="no clock 'cuckoo'; there are: wait, lockstep, wall"):
+        fr3(Loop(), config)
