@@ -98,7 +98,10 @@ class CommandedArm:
 
     def displace(self, dq: list[float]) -> None:
         """Move the joints by dq in this cycle, beside whatever else moves them."""
-        self.q = [a + b for a, b in zip(self.q, dq, strict=True)]
+        q = [a + b for a, b in zip(self.q, dq, strict=True)]
+        if self._refuses(q):
+            return
+        self.q = q
         if self._mover is None:
             self._mover, self._path_velocity, self._goal = self, [0.0] * 6, list(self.q)
             self.qd = [step / PERIOD for step in dq]

@@ -4,6 +4,7 @@ Modelled as an admittance: the tool moves in the free directions as fast as a fo
 """
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -33,14 +34,16 @@ class Compliance:
 
     def lead(self, kind: str, axes: Sequence[int], frame: Sequence[float]) -> None:
         """A person leads the arm along the free axes (6 of 0 and 1) of a frame (UR pose, in the base)."""
-        self.kind = kind
         self._free, self._frame = np.array(axes, float), kinematics.pose_of(tuple(frame))
+        self.kind = kind
         self._wrench, self._limits = np.zeros(6), SPEEDS
 
     def force(
         self, frame: Sequence[float], axes: Sequence[int], wrench: Sequence[float], limits: Sequence[float]
     ) -> None:
         """The arm itself pushes with a wrench (6,) [N, Nm] along the compliant axes, no faster than their limits."""
+        if not all(map(isfinite, [*wrench, *limits])):
+            raise ValueError(f"force_mode with a wrench of {list(wrench)} and limits of {list(limits)}")
         self.lead("force", axes, frame)
         self._wrench, self._limits = np.array(wrench), np.abs(np.array(limits))
 

@@ -200,8 +200,8 @@ class Controller:
 
     def set_tcp(self, offset: list[float]) -> None:
         """Where the tool centre point is on the flange: a UR pose."""
-        self.tcp = list(offset)
         self.sense.place_tcp(kinematics.pose_of(offset))
+        self.tcp = list(offset)
 
     # --- one cycle ---------------------------------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class Controller:
         try:
             if not self.program.step():
                 self.stop("finished")
-        except RuntimeFault as fault:
+        except (RuntimeFault, ArithmeticError, ValueError) as fault:  # what it was given cannot be computed with
             self.tell(str(fault))
             self.stop(f"runtime exception: {fault}")
 

@@ -4,7 +4,7 @@ Poses here are UR's: x y z [m] and a rotation vector [rad]. Source of the parame
 kinematics and dynamics", universal-robots.com.
 """
 
-from math import acos, asin, atan2, cos, hypot, pi, sin, sqrt
+from math import acos, asin, atan2, cos, hypot, isfinite, pi, sin, sqrt, sumprod
 
 import numpy as np
 
@@ -20,8 +20,10 @@ Vector = tuple[float, float, float]
 
 
 def pose_of(vector: list[float] | tuple[float, ...]) -> Array:
-    """base_from_x (7,) of a UR pose."""
+    """base_from_x (7,) of a UR pose; ValueError unless it is finite."""
     x, y, z, rx, ry, rz = vector
+    if not all(map(isfinite, vector)):
+        raise ValueError(f"a pose of {list(vector)}")
     angle = sqrt(rx * rx + ry * ry + rz * rz)
     scale = 0.5 if angle < 1e-9 else sin(angle / 2) / angle
     return np.array([x, y, z, scale * rx, scale * ry, scale * rz, cos(angle / 2)])
@@ -39,9 +41,8 @@ def composed(a: list[float], b: list[float]) -> list[float]:
 
 def turned(frame: list[float], vector: list[float]) -> list[float]:
     """Two vectors (6,) given along the axes of a frame (UR pose in the base), along those of the base."""
-    rotation = se3.to_matrix(pose_of(frame))[:3, :3]
-    both: list[float] = (np.array(vector).reshape(2, 3) @ rotation.T).ravel().tolist()
-    return both
+    rotation = se3.to_matrix(pose_of(frame))[:3, :3].tolist()
+    return [sumprod(row, part) for part in (vector[:3], vector[3:]) for row in rotation]
 
 
 def forward(q: list[float]) -> Array:

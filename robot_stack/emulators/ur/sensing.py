@@ -11,6 +11,9 @@ from robot_stack.types import Array
 NM_PER_AMPERE = 10.0
 """Of every joint: modelled."""
 
+SILLY = 1e6
+"""No tool moves so fast [m/s, rad/s]."""
+
 
 class Sensing:
     """Measured values, as plain numbers in RTDE's units and frames.
@@ -61,7 +64,12 @@ class Sensing:
         return kinematics.jacobian(self.q, self.flange, self.base_from_tcp[:3].tolist())
 
     def joint_speeds(self, twist: list[float]) -> list[float]:
-        """The joint speeds [rad/s] for a speed of the tool (6,), damped where the arm is singular."""
+        """The joint speeds [rad/s] for a speed of the tool (6,), damped where the arm is singular.
+
+        ValueError for one that no tool has.
+        """
+        if not all(abs(speed) < SILLY for speed in twist):
+            raise ValueError(f"a tool speed of {twist}")
         jacobian = self.tcp_jacobian()
         damped = jacobian @ jacobian.T + 1e-6 * np.eye(6)
         speeds: list[float] = (jacobian.T @ np.linalg.solve(damped, np.array(twist))).tolist()

@@ -1,5 +1,6 @@
 """RTDE byte by byte. The vectors are those of the tests of UR's own client library (Apache-2.0, c5d1e26c)."""
 
+import random
 import socket
 import struct
 from collections.abc import Iterator
@@ -152,3 +153,19 @@ def test_a_stop_is_told_in_words_to_those_whose_data_flow(wire: Wire, ur: Emulat
     assert package[3:] == b"\x09look here" + b"\x0aController" + b"\x01"
     assert silent.ask(VERSION)[4:6] == "76"
     silent.socket.close()
+
+
+@pytest.mark.parametrize("port", [30004, 29999, 30003, 63352])
+def test_no_bytes_end_the_emulator(ur: EmulatorProcess, port: int) -> None:
+    chance = random.Random(port)
+    kinds = [*b"VvOISPUM", 0, 255]
+    for _ in range(30):
+        with socket.create_connection((ur.host, port), 10.0) as connection:
+            for _ in range(20):
+                payload = chance.randbytes(chance.randint(0, 40))
+                header = struct.pack(">HB", 3 + len(payload), chance.choice(kinds)) if chance.random() < 0.9 else b""
+                try:
+                    connection.sendall(header + payload + b"\nend\n" * (port == 30003))
+                except OSError:
+                    break  # it had enough of us
+    assert ur.state()["robot_mode"] == "RUNNING"
