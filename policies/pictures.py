@@ -1,6 +1,6 @@
 """Where training gets its pictures from: memory when they fit, else the training cache, else the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from robot_stack.picture import IMAGE
 from robot_stack.store import Episode
 from robot_stack.store.cache import AUTO, LIMIT, FrameCache, open_cache
-from robot_stack.store.frames import Decoded, Frames, read_history
+from robot_stack.store.frames import Decoded, Frames, expect_history, read_history
 
 MEMORY = 8e9
 """That pictures may take unless a config says otherwise [B]."""
@@ -63,26 +63,38 @@ class Streamed:
         self._history = history
         self._ends = np.cumsum([source.shape[0] for source in frames])
 
+    def expect(self, now: Tensor) -> None:
+        """The pictures up to each of the rows `now` (B,) are wanted soon: they begin to come, side by side."""
+        for source, row in self._places(now):
+            expect_history(source, row, self._history)
+
     def __call__(self, now: Tensor) -> Tensor:
         """The pictures up to each of the rows `now` (B,) of all episodes, (B, history, height, width, 3).
 
         Before the first row of an episode stands the first.
         """
-        rows = now.cpu().numpy()
-        out = np.empty((len(rows), self._history, *self._frames[0].shape[1:]), self._frames[0].dtype)
-        episodes = np.searchsorted(self._ends, rows, side="right")
-        for row, episode, pictures in zip(rows.tolist(), episodes.tolist(), out, strict=True):
-            source = self._frames[episode]
-            read_history(source, row - int(self._ends[episode]) + source.shape[0], pictures)
+        out = np.empty((len(now), self._history, *self._frames[0].shape[1:]), self._frames[0].dtype)
+        for (source, row), pictures in zip(self._places(now), out, strict=True):
+            read_history(source, row, pictures)
         return torch.from_numpy(out)
+
+    def _places(self, now: Tensor) -> Iterator[tuple[Frames, int]]:
+        """The episode's frames that each of the rows `now` (B,) of all episodes is in, and its number there."""
+        rows = now.cpu().numpy()
+        for row, episode in zip(rows.tolist(), np.searchsorted(self._ends, rows, side="right").tolist(), strict=True):
+            source = self._frames[episode]
+            yield source, row - int(self._ends[episode]) + source.shape[0]
 
 
 def load_all(frames: Sequence[Frames], device: torch.device | str) -> Tensor:
     """All pictures on the device, (N, height, width, 3)."""
     lengths = [source.shape[0] for source in frames]
     pictures = torch.empty((sum(lengths), *frames[0].shape[1:]), dtype=torch.uint8, device=device)
-    for source, part in zip(frames, pictures.split(lengths), strict=True):
-        rows = np.empty(source.shape, source.dtype)
-        source.read_into(0, rows)
-        part.copy_(torch.from_numpy(rows))
+    for source, following, part in zip(frames, [*frames[1:], None], pictures.split(lengths), strict=True):
+        if following is not None:
+            following.expect(0, following.shape[0])
+        rows = part if part.is_cpu else torch.empty_like(part, device="cpu")
+        source.read_into(0, rows.numpy())
+        if rows is not part:
+            part.copy_(rows)
     return pictures

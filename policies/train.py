@@ -81,6 +81,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
 
     with bar("train", config["steps"]) as progress:
         while state.step < config["steps"] and not stop.requested:
+            data.training.expect(order(state.step + 1))
             loss = state.learn(data.training.batch(order(state.step)))
             if state.step % config["log_every"] == 0 or state.step == config["steps"]:
                 if not math.isfinite(loss := loss.item()):

@@ -7,6 +7,7 @@ a resumed run sees what the uninterrupted one would have seen.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,11 @@ class Windows:
         """Memory that the rows take on the device [B]."""
         return sum(rows.nbytes for rows in [*self.observe.values(), self.action])
 
+    def expect(self, index: Tensor) -> None:
+        """The windows of the given numbers (B,) are wanted next: the disk works while this process does."""
+        for streamed in self._streamed.values():
+            streamed.expect(self.now[index.to(self.now.device)])
+
     def batch(self, index: Tensor) -> Batch:
         """The windows of the given numbers (B,)."""
         now = self.now[index.to(self.now.device), None]  # (B, 1)
@@ -96,17 +102,15 @@ class Order:
         self.batch = min(batch, count)
         self.seed = seed
         self.batches = count // self.batch  # an epoch; the remainder comes in another epoch's permutation
-        self._epoch = -1
-        self._permutation = torch.empty(0, dtype=torch.long)
+        self._permutation = lru_cache(maxsize=2)(self._permute)  # two: a step may ask for the next one's before its own
 
     def __call__(self, step: int) -> Tensor:
         """Numbers of the windows of this step (batch,)."""
         epoch, position = divmod(step, self.batches)
-        if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self._permutation = torch.randperm(self.count, generator=generator)
-            self._epoch = epoch
-        return self._permutation[position * self.batch : (position + 1) * self.batch]
+        return self._permutation(epoch)[position * self.batch : (position + 1) * self.batch]
+
+    def _permute(self, epoch: int) -> Tensor:
+        return torch.randperm(self.count, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
 
 
 def _numbers(episodes: Sequence[Episode], name: str) -> Tensor:

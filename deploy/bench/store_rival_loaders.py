@@ -8,6 +8,7 @@ which gathers batches by itself, is measured as training uses it: without worker
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,10 @@ def _batches(episodes: Any, pictures: Pictures) -> Reader:
     windows = Windows(episodes, ["q", *IMAGES], ["target.q"], Window(HISTORY, HORIZON, 1), pictures=pictures)
 
     def read(numbers: NDArray[np.int64]) -> int:
-        for part in torch.from_numpy(numbers).split(BATCH):
+        parts = torch.from_numpy(numbers).split(BATCH)
+        for part, following in zip_longest(parts, parts[1:]):
+            if following is not None:
+                windows.expect(following)
             windows.batch(part)
         return len(numbers)
 

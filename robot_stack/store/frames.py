@@ -24,6 +24,10 @@ class Frames(Protocol):
         """Rows start, start + 1, … into the contiguous `out` (n, *shape)."""
         ...
 
+    def expect(self, start: int, stop: int) -> None:
+        """Rows start..stop will be read soon. Comes back at once, and takes no memory of this process."""
+        ...
+
 
 class Decoded:
     """Frames decoded from the store each time they are asked for.
@@ -56,12 +60,20 @@ class Decoded:
                 for picture, row in zip(part, rows, strict=True):
                     picture[:] = shrink(row, self.resolution)
 
+    def expect(self, start: int, stop: int) -> None:
+        """Nothing to be done ahead: decoding takes longer than the disk."""
+
     def blocks(self) -> Iterator[NDArray[Any]]:
         """All rows in order, a block (n, *shape) of bounded size at a time."""
         for first in range(0, len(self.episode), self._block):
             out = np.empty((min(self._block, len(self.episode) - first), *self.shape[1:]), self.dtype)
             self.read_into(first, out)
             yield out
+
+
+def expect_history(frames: Frames, now: int, history: int) -> None:
+    """`read_history` of `history` rows up to row `now` comes soon."""
+    frames.expect(max(0, now + 1 - history), now + 1)
 
 
 def read_history(frames: Frames, now: int, out: NDArray[Any]) -> None:

@@ -49,6 +49,7 @@ def test_a_batch_is_the_same_wherever_the_pictures_are(
     found = windows(store, {**config, **more})
     assert len(found) == len(expected)
     index = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
+    found.expect(index)
     batches = expected.batch(index), found.batch(index)
     assert batches[0].observe.keys() == batches[1].observe.keys()
     for name, values in batches[0].observe.items():

@@ -73,6 +73,14 @@ def test_an_epoch_shows_every_window_once_and_the_order_is_a_function_of_the_ste
     assert Order(count=10, batch=5, seed=3)(7).tolist() == [order(i) for i in range(8)][7].tolist()
 
 
+def test_who_asks_for_the_next_step_first_gets_the_same_order() -> None:
+    order, ahead = (Order(count=10, batch=5, seed=3) for _ in range(2))
+    for step in range(8):
+        following = ahead(step + 1)
+        assert ahead(step).tolist() == order(step).tolist()
+        assert following.tolist() == order(step + 1).tolist()
+
+
 def test_a_batch_larger_than_the_data_is_the_data() -> None:
     order = Order(count=3, batch=100, seed=0)
     assert sorted(order(4).tolist()) == [0, 1, 2]

@@ -24,7 +24,8 @@ from robot_stack.store.show_cache import run as show
 
 SCRIPT = Path(__file__).with_name("caching.py")
 recording: dict[str, Any] = runpy.run_path(str(SCRIPT.with_name("recording.py")))
-sources = runpy.run_path(str(SCRIPT))["sources"]
+caching: dict[str, Any] = runpy.run_path(str(SCRIPT))
+sources, forget, pages_in_memory = caching["sources"], caching["forget"], caching["pages_in_memory"]
 row, SPEC = recording["row"], recording["SPEC"]
 LENGTHS = (7, 12, 3)
 
@@ -110,6 +111,22 @@ def test_a_file_is_a_plain_npy(recorded: Path, filled: FrameCache) -> None:
     by_length = {len(pictures): pictures for pictures in map(np.load, filled.folder.glob("*.npy"))}
     for source in sources(recorded):
         assert np.array_equal(by_length[len(source.episode)], everything(source))
+
+
+def test_what_is_expected_comes_from_the_disk_while_nobody_waits(recorded: Path, filled: FrameCache) -> None:
+    source = filled.get(sources(recorded)[0])
+    assert isinstance(source, Cached)
+    forget(source.path)
+    if any(pages_in_memory(source.path)):
+        pytest.skip("this file system keeps all files in memory")
+    source.expect(0, source.shape[0])
+    deadline = time.monotonic() + 30.0
+    while not all(pages_in_memory(source.path)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert all(pages_in_memory(source.path))
+    source.path.unlink()
+    source.expect(0, source.shape[0])  # of a file that went away: it will be decoded
+    assert everything(source).any()
 
 
 def test_an_episode_longer_than_a_block_is_whole(
