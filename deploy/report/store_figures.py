@@ -118,6 +118,7 @@ def spreads(figures: Mapping[str, NDArray[np.float64]]) -> str:
         axes.axvline(np.median(finite), color=INK, linewidth=1.0)
         axes.set_xlabel(title, fontsize=8)
         axes.tick_params(labelsize=7)
+        axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="x", visible=False)
         _whole_numbers(axes)
     panels[0, 0].set_ylabel("episodes", fontsize=8)
