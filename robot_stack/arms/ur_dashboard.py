@@ -22,10 +22,16 @@ class Dashboard:
         self._host = host
         self._socket = connect(host, PORT, "the dashboard server of the UR controller", timeout)
         self._lines = self._socket.makefile("r", encoding="utf-8", errors="replace", newline="\n")
+        try:
+            self._check_greeting()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_greeting(self) -> None:
         greeting = self._read("a greeting")
         if "Dashboard Server" not in greeting:
-            self.close()
-            raise DeviceError(f"{host} greets with {greeting!r}, expected {GREETING!r}: is this a UR controller?")
+            raise DeviceError(f"{self._host} greets with {greeting!r}, expected {GREETING!r}: is this a UR controller?")
 
     def __enter__(self) -> Self:
         return self
