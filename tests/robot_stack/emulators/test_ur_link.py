@@ -72,7 +72,8 @@ def test_packages_are_late_by_the_delay_that_was_asked_for(ur: EmulatorProcess) 
         """
         receive = RTDEReceiveInterface(host)
         def age():
-            return admin("state")["timestamp"] - receive.getTimestamp()
+            newest = receive.getTimestamp()
+            return admin("state")["timestamp"] - newest  # never less than the delay, however slow this machine
         time.sleep(0.1)
         result["before"] = min(age() for _ in range(50))
         admin("delay", seconds=0.08, jitter=0.01)
@@ -80,7 +81,8 @@ def test_packages_are_late_by_the_delay_that_was_asked_for(ur: EmulatorProcess) 
         result["after"] = min(age() for _ in range(50))
         """,
     )
-    assert 0.07 < got["after"] - got["before"] < 0.12
+    assert got["before"] < 0.07
+    assert 0.08 <= got["after"] < 0.3
 
 
 def test_a_frozen_controller_goes_on_sending_what_it_knew(ur: EmulatorProcess) -> None:
