@@ -98,9 +98,9 @@ class UR5e:
         self._largest_start = [START] * len(self._robot.joints)
 
     def _check_arguments(self) -> None:
-        if self._tool.shape != (7,) or abs(float(np.linalg.norm(self._tool[3:])) - 1.0) > 1e-3:
+        if not (self._tool.shape == (7,) and isfinite(self._tool.sum()) and abs(hypot(*self._tool[3:]) - 1.0) < 1e-3):
             raise ConfigError(f"flange_from_tcp is {self._tool}, expected x y z [m] and a unit quaternion qx qy qz qw")
-        if len(self._center) != 3 or not 0.0 <= self._payload <= 5.0:
+        if not (len(self._center) == 3 and isfinite(sum(self._center)) and 0.0 <= self._payload <= 5.0):
             raise ConfigError(f"payload is {self._payload} kg at {self._center}, expected 0..5 kg (UR5e) at x y z [m]")
         for name, value, low, high in (
             ("lookahead", self._lookahead, 0.03, 0.2),

@@ -1,5 +1,6 @@
-"""A UR5e's controller, and flights on it."""
+"""The emulated arms that the drivers' tests share, and flights on the UR5e."""
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,29 @@ import pytest
 from robot_stack.clock import now
 from robot_stack.emulators.process import EmulatorProcess
 from tests.robot_stack.arms.ur5e_flight import Flight
-from tests.robot_stack.emulators.emulator import start_ur
+from tests.robot_stack.emulators.emulator import next_host, start_ur
+from tests.robot_stack.emulators.franka import start_franka, start_panda
+
+ROBOTS = {"fr3": ("franky", start_franka), "panda": ("panda_py", start_panda)}
+
+
+@pytest.fixture(scope="module", params=list(ROBOTS))
+def franka(request: pytest.FixtureRequest) -> str:
+    """Each robot whose library is installed, by its name."""
+    name: str = request.param
+    if importlib.util.find_spec(ROBOTS[name][0]) is None:
+        pytest.skip(f"{ROBOTS[name][0]} is not installed")
+    return name
+
+
+@pytest.fixture(scope="module")
+def there(franka: str) -> Iterator[EmulatorProcess]:
+    """Its emulator."""
+    with ROBOTS[franka][1](next_host()) as emulator:
+        yield emulator
+
+
+# --- UR5e -------------------------------------------------------------------------------------------------------------
 
 SERVOJ = 11
 LARGEST_STEP = 0.0079

@@ -141,7 +141,9 @@ def test_a_tool_that_is_not_that_of_the_model_is_refused_with_both_places(ur: Em
     [
         ({"flange_from_tcp": [0.0, 0.0, 0.1]}, "flange_from_tcp"),
         ({"flange_from_tcp": [0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0]}, "unit quaternion"),
+        ({"flange_from_tcp": [float("nan"), *TOOL[1:]]}, "flange_from_tcp"),
         ({"payload": 8.0}, "0..5 kg"),
+        ({"payload_center": [0.0, 0.0, float("nan")]}, "payload"),
         ({"lookahead": 0.01}, "lookahead is 0.01, expected 0.03..0.2"),
         ({"gain": float("nan")}, "gain"),
         ({"watchdog": 0.0}, "watchdog"),
