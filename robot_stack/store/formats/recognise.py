@@ -10,6 +10,7 @@ _MAGIC = {
     b"PK\x05\x06": "diffusion_policy",  # a .zip without anything in it
     b"\x89HDF\r\n\x1a\n": "robomimic",
     b"\x89MCAP0\r\n": "mcap",
+    b"#ROSBAG V2.0": "rosbag1",
     b"SQLite format 3\x00": "mcap",  # the other storage of rosbag2
 }
 _INSIDE = {
@@ -42,6 +43,11 @@ def recognise(path_or_id: str) -> str:
         found = "lerobot"
     else:
         raise StoreError(f"there is nothing at {path}")
+    if found == "rosbag1":
+        words = (
+            f"{path} is a bag of ROS 1: `rosbags-convert --src {path} --dst …` makes one of ROS 2 of it; import that"
+        )
+        raise StoreError(words)
     if found is None:
         raise StoreError(f"{path} is of no format that is known here. What can be brought in:\n{KNOWN}")
     return found

@@ -136,6 +136,12 @@ def test_pictures_can_be_stored_smaller_and_it_is_said(tmp_path: Path) -> None:
     assert len(Store.open(tmp_path / "s")) == 3
 
 
+def test_a_bag_of_ros_1_is_refused_with_what_makes_one_of_ros_2_of_it(tmp_path: Path) -> None:
+    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
+    with pytest.raises(StoreError, match=r"a bag of ROS 1: `rosbags-convert --src .*old\.bag --dst"):
+        open_source(tmp_path / "old.bag")
+
+
 def test_options_that_a_format_does_not_take_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.hdf5").touch()
     with pytest.raises(ConfigError, match=r"format robomimic takes no mapping; its options: rate"):
