@@ -95,8 +95,9 @@ def record(folder: Path, station: Station, film: Path, codec: str, seconds: floa
             _until(control, lambda message: message["tick"] > 0, workers)
             _sleep(_SETTLING, workers)
             os.sync()  # what was written before is not to be paid for now
-            before = _cpu(recorder)
             wanted.send(EPISODE.spec.record(time=now(), number=1, recording=1, verdict=-1))
+            _until(answers, lambda answer: answer["rows"] > 0, workers)
+            before = _cpu(recorder)
             _sleep(seconds, workers)
             after, ended = _cpu(recorder), now()
             wanted.send(EPISODE.spec.record(time=now(), number=1, recording=0, verdict=1))

