@@ -1,7 +1,6 @@
 """The machine behind a controller: the arm in its scene, seen by cameras, pushed and blocked by tests."""
 
 from collections.abc import Callable
-from math import inf
 
 import mujoco
 import numpy as np
@@ -28,7 +27,8 @@ def session(robot: str, host: str) -> str:
 class Body:
     """A robot at a task, stepped by the controller that it belongs to; everybody on its bus sees what it does.
 
-    rate: physics steps a second [Hz]. arm: what it measured after the last step; `time` there is `clock.now`.
+    rate: physics steps a second [Hz]; steps: how many there were. arm: what it measured after the last one; `time`
+    there is `clock.now`.
     """
 
     def __init__(self, robot: str, task: str, host: str, rate: float) -> None:
@@ -37,11 +37,11 @@ class Body:
         self._bus = SharedBus(session(robot, host))
         self._stage = Stage(self._bus, self.world, 1.0 / PUBLISHED)
         self._steps_published = round(rate / PUBLISHED)
-        self._steps = 0
+        self.steps = 0
         self._tcp = self.world.model.site(TCP).id
         self._hand = int(self.world.model.site_bodyid[self._tcp])
         self._pushed: Array = np.zeros(6)
-        self._pushed_until = -inf
+        self._pushed_until = 0.0
         self._blocked: Array | None = None
         self._gains = [array[: self.joints].copy() for array in self._gain_arrays()]
         self._driven = False
@@ -67,8 +67,8 @@ class Body:
         data.xfrc_applied[self._hand] = self._external_wrench()
         self.world.step(self.world.timestep)
         state = self.measure()
-        self._steps += 1
-        if self._steps % self._steps_published == 0:
+        self.steps += 1
+        if self.steps % self._steps_published == 0:
             self._stage.publish(state, self.opening)
             self._stage.obey()
         return state
@@ -84,12 +84,14 @@ class Body:
         return self.world.gripper(0.0).opening
 
     def push(self, force: list[float], seconds: float) -> None:
-        """Push or twist the TCP. force: three forces [N] and three torques [Nm] or none, in the base frame."""
+        """Push or twist the TCP for a time of the scene [s]. force: three forces [N] and three torques [Nm] or none,
+        in the base frame.
+        """
         wrench = np.array(force, float)
         if len(wrench) not in (3, 6):
             raise ValueError(f"expected three or six numbers, got {force}")
         self._pushed = np.resize([*wrench, 0.0, 0.0, 0.0], 6)
-        self._pushed_until = now() + seconds
+        self._pushed_until = self.steps + seconds / self.world.timestep
 
     def block(self, blocked: bool) -> None:
         """Let something stiff hold the TCP where it is now, or let go of it."""
@@ -106,7 +108,7 @@ class Body:
 
     def restart(self) -> None:
         """The arm at home, the objects where they were at first, and nobody touches them."""
-        self._pushed_until, self._blocked = -inf, None
+        self._pushed_until, self._blocked = 0.0, None
         self.world.reset(0)
         self.measure()
 
@@ -118,7 +120,7 @@ class Body:
     def _external_wrench(self) -> Array:
         """Force and torque (6,) that act on the hand's centre of mass, for a force that acts at the TCP."""
         data = self.world.data
-        wrench = self._pushed.copy() if now() < self._pushed_until else np.zeros(6)
+        wrench = self._pushed.copy() if self.steps < self._pushed_until else np.zeros(6)
         if self._blocked is not None:
             velocity = np.zeros(6)  # angular over linear
             mujoco.mj_objectVelocity(self.world.model, data, mujoco.mjtObj.mjOBJ_SITE, self._tcp, velocity, 0)

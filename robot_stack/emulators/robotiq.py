@@ -220,7 +220,7 @@ class RobotiqEmulator:
 
     def state(self) -> dict[str, Any]:
         """The gripper's registers, and how far the fingers are apart [m]."""
-        return {"time": now(), "opening": self.body.opening, **self.server.gripper.registers}
+        return {"time": now(), "steps": self.body.steps, "opening": self.body.opening, **self.server.gripper.registers}
 
     def events(self, since: float = 0.0) -> list[dict[str, Any]]:
         """What happened, with times of the monotonic clock."""

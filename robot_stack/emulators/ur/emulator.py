@@ -130,6 +130,7 @@ class UrEmulator:
             "opening": self.body.opening,
             "objects": {name: pose.tolist() for name, pose in self.body.world.objects().items()},
             "packages": self.rtde.counts,
+            "steps": self.body.steps,
             "lost_cycles": self.loop.lost,
             "work_p50": work[len(work) // 2],
             "work_max": work[-1],

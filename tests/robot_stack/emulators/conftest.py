@@ -10,8 +10,8 @@ from tests.robot_stack.emulators.emulator import start_ur
 
 @pytest.fixture(scope="package")
 def shared_ur() -> Iterator[EmulatorProcess]:
-    """A running emulator; a protective stop can be unlocked half a second after it occurred."""
-    with start_ur(unlock_after=0.5, polyscope="5.23.0.0") as emulator:
+    """A running emulator; a protective stop can be unlocked a second after it occurred."""
+    with start_ur(unlock_after=1.0, polyscope="5.23.0.0") as emulator:
         yield emulator
 
 

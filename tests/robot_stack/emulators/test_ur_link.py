@@ -73,16 +73,16 @@ def test_packages_are_late_by_the_delay_that_was_asked_for(ur: EmulatorProcess) 
         receive = RTDEReceiveInterface(host)
         def age():
             newest = receive.getTimestamp()
-            return admin("state")["timestamp"] - newest  # never less than the delay, however slow this machine
-        time.sleep(0.1)
-        result["before"] = min(age() for _ in range(50))
-        admin("delay", seconds=0.08, jitter=0.01)
-        time.sleep(0.3)
-        result["after"] = min(age() for _ in range(50))
+            return admin("state")["timestamp"] - newest
+        def typical():
+            let_pass(0.3)
+            return float(np.median([age() for _ in range(100)]))
+        result["before"] = typical()
+        admin("delay", seconds=0.2, jitter=0.01)
+        result["after"] = typical()
         """,
     )
-    assert got["before"] < 0.07
-    assert 0.08 <= got["after"] < 0.3
+    assert got["after"] > got["before"] + 0.1
 
 
 def test_a_frozen_controller_goes_on_sending_what_it_knew(ur: EmulatorProcess) -> None:

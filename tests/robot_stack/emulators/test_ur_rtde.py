@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from robot_stack.emulators.process import EmulatorProcess
@@ -137,8 +138,8 @@ def test_the_rate_is_the_next_that_divides_500(wire: Wire) -> None:
     wire.ask(PROTOCOL_2)
     wire.ask(struct.pack(">HBd", 20, ord("O"), 30.0).hex() + b"timestamp".hex())
     wire.ask(START)
-    stamps = [struct.unpack(">d", bytes.fromhex(wire.next())[4:])[0] for _ in range(5)]
-    assert stamps[-1] - stamps[0] == pytest.approx(4 * 0.032)
+    stamps = [struct.unpack(">d", bytes.fromhex(wire.next())[4:])[0] for _ in range(12)]
+    assert np.median(np.diff(stamps)) == pytest.approx(0.032), "a cycle that this machine had no time for is a leap"
 
 
 def test_a_stop_is_told_in_words_to_those_whose_data_flow(wire: Wire, ur: EmulatorProcess) -> None:

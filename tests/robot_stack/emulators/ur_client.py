@@ -7,7 +7,7 @@ from typing import Any
 from robot_stack.emulators.process import EmulatorProcess
 from tests.robot_stack.emulators.emulator import run_client
 
-PRELUDE = """
+PRELUDE = '''
 import json, os, socket, sys, time
 import numpy as np
 from rtde_control import RTDEControlInterface
@@ -29,6 +29,14 @@ def until(true, patience=20.0):
         assert time.monotonic() < deadline, "not within %s s" % patience
         time.sleep(0.005)
 
+def let_pass(seconds):
+    """Wait for time of the robot, which a busy machine makes longer; then for `receive` to have heard of it."""
+    steps = admin("state")["steps"] + 500 * seconds
+    until(lambda: admin("state")["steps"] >= steps)
+    reached = admin("state")["timestamp"]
+    if "receive" in globals():
+        until(lambda: receive.getTimestamp() >= reached)
+
 def dashboard():
     client = DashboardClient(host)
     client.connect()
@@ -40,7 +48,7 @@ def error_of(call):
     except Exception as error:
         return str(error)
     return ""
-"""
+'''
 END = """
 print(json.dumps(result), flush=True)
 os._exit(0)
