@@ -23,8 +23,6 @@ SPEED = 0.1
 """Override of the test, 0..1 of the limits."""
 SWING = float(np.radians(3.0))
 """How far each joint goes to either side [rad]."""
-SMALLEST = float(np.radians(1.0))
-"""A way shorter than this tells nothing [rad]."""
 ARRIVED = 1e-4
 """The setpoint is there when it is this near [rad]."""
 DWELL = 0.6
@@ -39,6 +37,10 @@ GRIP_REST, GRIP_STILL = 0.7, 5e-4
 """Fingers that move less than so much [m] for so long [s] stand still."""
 GRIP_ERROR = 0.1
 """Of the opening; what fingers may be away from what was asked."""
+
+
+class StoppedShortError(FlightError):
+    """A goal that was not reached, and what limits the way to it."""
 
 
 def plan(robot: str, limits: Limits, q: Array) -> list[tuple[int, Array]]:
@@ -97,9 +99,15 @@ def _joint(flight: Flight, name: str, joint: int, ways: Array, start: Array) -> 
         remedy = "jog the arm into the middle of the box and run the test again"
         return warn(name, "not moved: a limit is nearer than its swing", "nothing is known of it", remedy)
     unit = np.eye(len(start))[joint]
+    opening = flight.opening
     records: list[Record] = []
-    for way in [*ways[ways != 0.0], 0.0]:
-        records += fly(flight, start + way * unit, flight.opening)
+    try:
+        for way in [*ways[ways != 0.0], 0.0]:
+            records += fly(flight, start + way * unit, opening)
+    except StoppedShortError as short:
+        fly(flight, start, opening)
+        remedy = "jog the arm away from what limits it and run the test again"
+        return warn(name, f"stopped short: {short}", "nothing is known of it", remedy)
     response = respond(_trace(records), joint)
     return judge_joint(name, response)
 
@@ -115,7 +123,7 @@ def fly(flight: Flight, q: Array, opening: float) -> list[Record]:
             since = now()
         if now() > deadline:
             reason = flight.control["reason"].item().decode(errors="replace")
-            raise FlightError(f"not there after {PATIENCE:.0f} s: {reason or 'no reason given'}")
+            raise StoppedShortError(f"not there after {PATIENCE:.0f} s: {reason or 'no reason given'}")
     return records
 
 

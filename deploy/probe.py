@@ -27,7 +27,7 @@ from robot_stack.types import DeviceError
 
 GRIPPER_RATE = 30.0
 """As often as the gripper is read here [Hz]."""
-SELF_MOVING = ("power_on", "activate", "home")
+SELF_MOVING = ("power_on", "activate", "homing")
 """Arguments of drivers that let them move something at the start: released brakes, fingers that open and close."""
 
 
