@@ -66,7 +66,9 @@ def test_a_flag_is_short_for_true(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_help_of_a_verb_lists_the_choices_of_each_group(capsys: pytest.CaptureFixture[str]) -> None:
     main(["collect", "--help"])
-    assert "robot = sim_fr3 | sim_ur5e" in capsys.readouterr().out
+    assert "robot = fr3 | fr3_emulated | panda | panda_emulated | sim_fr3 | sim_ur5e | ur5e | ur5e_emulated\n" in (
+        capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
