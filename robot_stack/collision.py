@@ -199,7 +199,9 @@ def _attach(spec: Any, name: str, other: Neighbour) -> list[Part]:
     zone = f"neighbour {name}"
     x, y, z, i, j, k, w = other.base
     frame = spec.worldbody.add_frame(pos=[x, y, z], quat=[w, i, j, k])
-    spec.attach(bare_arm(other.robot), prefix=zone, frame=frame)
+    guest = bare_arm(other.robot)
+    guest.option.impratio, guest.option.cone = spec.option.impratio, spec.option.cone  # or MuJoCo warns of a conflict
+    spec.attach(guest, prefix=zone, frame=frame)
     shape = SHAPES[other.robot]
     return _dress(spec, other.robot, shape.arm + shape.fingers, zone)
 

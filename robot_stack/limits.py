@@ -38,8 +38,8 @@ class Limits:
     table: height of the table, a plane of any size [m]. keep_out: boxes by name that the arm stays out of.
     clearance: least distance to both, of the arm from its upper arm on and of the gripper however far open [m].
     self_distance: least distance between parts of the arm that are not joined [m].
-    neighbours: other arms by name. neighbour_distance: least distance to them [m]; both may be braking towards each
-    other, so it should be more than the two ways to rest: at 0.25 m/s they are 3 cm each.
+    neighbours: other arms by name. neighbour_distance: least distance to where they are [m]. Two arms may be braking
+    towards each other: it should be more than both ways to rest, up to 2 cm each at 0.25 m/s, 4 cm at 0.5 m/s.
     tilt: most that the tool's z axis may lean away from straight down [rad]; pi: as it likes.
     tcp_speed [m/s] and tcp_rotation [rad/s]: of the TCP (ISO 10218-1 calls 0.25 m/s reduced speed).
     joint_velocity, joint_acceleration, joint_jerk: parts of the robot's own limits, 0..1.

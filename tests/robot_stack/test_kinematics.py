@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from robot_stack import pose as se3
-from robot_stack.kinematics import Kinematics
+from robot_stack.kinematics import Kinematics, lean, stretch
 from robot_stack.robots import ROBOTS, TCP, arm_spec
 
 ARMS = {name: Kinematics(name) for name in ROBOTS}
@@ -61,6 +61,34 @@ def test_the_jacobian_is_the_derivative_of_the_pose(arm, seed):
 def test_a_radian_of_a_joint_moves_the_tcp_by_no_more_than_its_reach(arm, seed):
     q = np.random.default_rng(seed).uniform(arm.robot.lower, arm.robot.upper)
     assert (np.linalg.norm(arm.jacobian(q)[:3], axis=0) <= arm.reach).all()
+
+
+@arms
+@some
+@given(seed=seeds)
+def test_the_tool_leans_by_the_angle_between_its_z_axis_and_straight_down(arm, seed):
+    q = np.random.default_rng(seed).uniform(arm.robot.lower, arm.robot.upper)
+    pose = arm.forward(q)
+    angle = np.arccos(np.clip(-se3.to_matrix(pose)[2, 2], -1, 1))
+    assert_allclose(arm.lean(q), angle, atol=1e-6)
+    assert_allclose(lean(pose[3:].tolist()), angle, atol=1e-6)
+
+
+def test_straight_down_leans_by_nothing_and_straight_up_by_half_a_turn():
+    assert lean([1.0, 0.0, 0.0, 0.0]) == lean([0.6, 0.8, 0.0, 0.0]) == lean([1.0 + 1e-9, 0.0, 0.0, 0.0]) == 0.0
+    assert lean([0.0, 0.0, 0.6, 0.8]) == np.pi
+
+
+def test_a_chain_is_as_long_as_its_links_and_a_joint_past_the_point_moves_it_by_nothing():
+    import mujoco
+
+    chain = """<mujoco><worldbody><body name="a" pos="0 0 5"><joint pos="0 3 4"/><geom size="1"/>
+        <body name="b" pos="0 1 0"><joint/><geom size="1"/><body name="c" pos="2 0 0"><joint/><geom size="1"/></body>
+        </body></body></worldbody></mujoco>"""
+    model = mujoco.MjModel.from_xml_string(chain)
+    assert_allclose(stretch(model, model.body("c").id, 0.5), [8.5, 2.5, 0.5])
+    assert_allclose(stretch(model, model.body("b").id), [6.0, 0.0, 0.0])
+    assert_allclose(stretch(model, 0, 0.5), 0.0)
 
 
 @arms

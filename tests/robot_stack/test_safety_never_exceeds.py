@@ -17,6 +17,7 @@ from robot_stack.collision import CURVE, Surroundings
 from robot_stack.control import Controller
 from robot_stack.kinematics import Kinematics
 from robot_stack.limits import Limits, Neighbour
+from robot_stack.robots import ROBOTS
 from robot_stack.station import REQUEST, Station
 from robot_stack.types import ArmState, GripperState, Mode, Source, TargetKind
 
@@ -76,9 +77,9 @@ class Flight:
         self.now, self.q = 10.0, self.kinematics.robot.home.copy()
         self.request = self.operator = self.chunk = None
         self.q_sent, self.speeds, self.led = [], [], []
-        low, high = ARMS["fr3"].robot.lower, ARMS["fr3"].robot.upper
-        self.other = np.random.default_rng(seed).uniform(0.5 * low, 0.5 * high)
-        self.other[3] = -2.0  # folded
+        if limits.neighbours:
+            other = ROBOTS[limits.neighbours["other"].robot].home
+            self.other = other + np.random.default_rng(seed).uniform(-0.5, 0.5, len(other)) * np.abs(other).clip(0.5)
         self.see()
         self.controller.seed(self.state())
 
@@ -120,6 +121,7 @@ class Flight:
         self.q_sent.append(self.q)
         self.speeds.append(float(record["speed"]))
         self.led.append(mishap == "f" or int(record["requested.kind"]) == TargetKind.GUIDE)
+        return record["reason"].item().decode()
 
     def send(self, sender, kind, seed, wildness, speed, broken):
         rng, home = np.random.default_rng(seed), self.kinematics.robot.home
@@ -200,3 +202,34 @@ def assert_places_within_limits(flight):
     assert (points <= np.array(limits.box_max)).all()
     assert max(flight.kinematics.lean(joints) for joints in q) <= limits.tilt
     assert min(flight.around.room(joints) for joints in q) >= -CURVE
+
+
+BETWEEN = Limits(box_min=(-0.85, -0.85, 0.05), box_max=(0.85, 0.85, 1.2))
+FACING = [1.05, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+"""Of an arm that looks back at us; seen from either."""
+
+
+@some
+@given(seed=st.integers(0, 2**32 - 1))
+def test_two_arms_that_are_flown_into_each_other_stop_apart(seed):
+    """Each knows only where the other is; so both may brake towards each other from the limit on."""
+    rng = np.random.default_rng(seed)
+    left, right = (
+        Flight(name, replace(BETWEEN, neighbours={"other": Neighbour(other, FACING)}), seed)
+        for name, other in (("ur5e", "fr3"), ("fr3", "ur5e"))
+    )
+    reasons, rooms = set(), []
+    for tick in range(700):
+        if tick % 350 == 0:
+            asked = rng.integers(0, 2**32, 2)
+        for flight, other, target in ((left, right, asked[0]), (right, left, asked[1])):
+            flight.other = other.q
+            flight.send("operator", TargetKind.POSE, int(target), 0.0, 1.0, 0.0)
+            aim = np.random.default_rng(target).uniform([0.45, -0.2, 0.2], [0.65, 0.2, 0.4])
+            flight.operator["pose"][:3] = aim
+            reasons.add(flight.step().split(":")[0])
+        rooms.append(left.around.room(left.q))
+    assert "neighbour other" in reasons
+    assert min(rooms) > -0.08, "2 cm at least are left of 10"
+    assert_motion_within_limits(left)
+    assert_motion_within_limits(right)
