@@ -209,8 +209,7 @@ FACING = [1.05, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 """Of an arm that looks back at us; seen from either."""
 
 
-@some
-@given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.parametrize("seed", range(FUZZ or 3))
 def test_two_arms_that_are_flown_into_each_other_stop_apart(seed):
     """Each knows only where the other is; so both may brake towards each other from the limit on."""
     rng = np.random.default_rng(seed)
@@ -219,14 +218,13 @@ def test_two_arms_that_are_flown_into_each_other_stop_apart(seed):
         for name, other in (("ur5e", "fr3"), ("fr3", "ur5e"))
     )
     reasons, rooms = set(), []
-    for tick in range(700):
-        if tick % 350 == 0:
-            asked = rng.integers(0, 2**32, 2)
-        for flight, other, target in ((left, right, asked[0]), (right, left, asked[1])):
+    for tick in range(500):
+        for flight, other in ((left, right), (right, left)):
             flight.other = other.q
-            flight.send("operator", TargetKind.POSE, int(target), 0.0, 1.0, 0.0)
-            aim = np.random.default_rng(target).uniform([0.45, -0.2, 0.2], [0.65, 0.2, 0.4])
-            flight.operator["pose"][:3] = aim
+            if tick % 250 == 0:
+                flight.send("operator", TargetKind.POSE, 0, 0.0, 1.0, 0.0)
+                flight.operator["pose"][:3] = rng.uniform([0.45, -0.2, 0.2], [0.65, 0.2, 0.4])
+            flight.request["time"] = flight.operator["time"] = flight.now + PERIOD
             reasons.add(flight.step().split(":")[0])
         rooms.append(left.around.room(left.q))
     assert "neighbour other" in reasons
