@@ -43,6 +43,8 @@ WATCHED, RESTS = 1.2, 1.0
 """The arm is watched so long after a kill; it must be at rest within this, or within this of being told to stop [s]."""
 GONE = 5.0
 """No process outlives its session by more [s]."""
+IN_VAIN = 3
+"""After so many sessions in which the arm did not move the campaign ends."""
 EPISODE = 4.0
 """Of the replay: short, so that there are many [s]."""
 
@@ -67,7 +69,7 @@ def measure(bench: Bench) -> list[Figure]:
     bench.say(f"{kills} kills")
     with emulated(bench, REMEMBERED) as emulator, bar("kill -9", kills) as progress:
         campaign = _Campaign(bench, emulator, kills, progress.update)
-        while campaign.left:
+        while campaign.left and campaign.vain < IN_VAIN:
             campaign.session()
     campaign.finish()
     return _judged(campaign.report, kills)
@@ -98,6 +100,7 @@ class _Campaign:
         self._bench, self._emulator, self._progress = bench, emulator, progress
         self._random = random.Random(int(bench.config["seed"]))
         self._robot, self._limits = robot_named(bench.robot), cell.driver(bench.config["robot"]["limits"])
+        self.vain = 0  # sessions in a row in which nobody could be killed
         self._store, self._shown = bench.folder / "store.zarr", dict[str, str]()
         self._kills = kills
 
@@ -105,6 +108,7 @@ class _Campaign:
         """Kill in one session until it ends, or all is done."""
         keys = [f"source={script(self._bench)}", f"store={self._store}", f"time_limit={EPISODE}"]
         keys += ["teleop=browser", "robot.hardware=true"]
+        left = self.left
         try:
             with flying(self._bench, "replay", *keys) as session:
                 recorder = Committed(session.bus.subscriber(RECORDING, keep=RECORDING.depth))
@@ -114,8 +118,9 @@ class _Campaign:
                 finally:
                     recorder.listen()
                     self.report.told += recorder.told
-        except RobotStackError as error:
+        except (RobotStackError, psutil.Error) as error:
             self._wrong("session", str(error))
+        self.vain = 0 if self.left < left else self.vain + 1
 
     def finish(self) -> None:
         """Look at every value of the store once more, after what was cut off has been salvaged."""

@@ -1,11 +1,11 @@
-"""The service as it is, but for its patience with workers: it starts them again without end, so that one session can
-lose the same one a hundred times, and waits longer for them, so that the bench survives on a machine that is not its
-own. `blind` before the verb leaves out the cameras, which take longest to start."""
+"""The service as it is, but for its patience: it starts workers again without end and never gives up, so that one
+session can lose the same one a hundred times, and waits longer for them, so that the bench survives on a machine that
+is not its own. `blind` before the verb leaves out the cameras, which take longest to start."""
 
 import signal
 import sys
 
-from deploy import service, supervisor
+from deploy import director, service, supervisor
 from robot_stack.cli import CONFIGS
 from robot_stack.configuration import compose
 
@@ -18,7 +18,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     blind = arguments[0] == "blind"
     verb, *overrides = arguments[blind:]
-    supervisor.MAX_RESTARTS, supervisor.START_PATIENCE = sys.maxsize, START_PATIENCE
+    supervisor.MAX_RESTARTS = director.MAX_INTERRUPTIONS = sys.maxsize
+    supervisor.START_PATIENCE = START_PATIENCE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = compose(CONFIGS, verb, overrides)
     if blind:
