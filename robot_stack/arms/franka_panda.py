@@ -110,9 +110,9 @@ class PandaPyLink:
         self._controller.set_damping(damping)
 
     def release(self) -> None:
+        self._runs = False  # nobody reads until its thread has ended: two readers are an error
         with _bounded():
             self._panda.stop_controller()
-        self._runs = False
 
     def recover(self) -> str:
         try:

@@ -9,7 +9,8 @@ from robot_stack.types import DeviceError
 ROBOTS = {5: "a Panda (robot=panda)", 10: "an FR3 with system 5.9 or newer (robot=fr3)"}
 """Whose control interface has that version."""
 
-VERSIONS = re.compile(r"server version: (\d+), library version: (\d+)")
+VERSIONS = re.compile(r"version:? (\d+)\b.*?version:? (\d+)\b")
+"""That of the robot, then that of the library."""
 
 MEANINGS = {
     "Connection to FCI refused": "refuses the connection: activate FCI in Desk, once the joints are unlocked",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robot_stack.arms.ur_dashboard import Dashboard
 from robot_stack.clock import now
 from robot_stack.emulators.process import EmulatorProcess
 from tests.robot_stack.arms.ur5e_flight import Flight
@@ -50,8 +51,9 @@ def controller() -> Iterator[EmulatorProcess]:
 
 @pytest.fixture
 def ur(controller: EmulatorProcess, tmp_path: Path) -> Iterator[EmulatorProcess]:
-    """At rest and nobody's, before a test and after it; and nothing was sent to it that should not have been."""
+    """Powered and nobody's, whatever the test before left; and nothing is sent to it that should not be."""
     began = now()
+    make_ready(controller)
     yield controller
     commands = controller.log("commands", tmp_path / "commands.npy")
     commands = commands[(commands["time"] > began) & (commands["command"] == SERVOJ)]
@@ -81,7 +83,6 @@ def fly(ur: EmulatorProcess) -> Iterator[Fly]:
     yield begin
     for flight in flights:
         flight.kill()
-    until(lambda: ur.state()["runtime"] == "STOPPED")
 
 
 def until(true: Callable[[], bool], patience: float = 10.0) -> None:
@@ -95,8 +96,13 @@ def is_at_rest(ur: EmulatorProcess) -> bool:
     return max(map(abs, ur.state()["qd"])) < 1e-3
 
 
-def reset(ur: EmulatorProcess, fly: Fly) -> None:
-    """End whatever stop the controller is in, the harsh way; it has power and no program afterwards."""
+def make_ready(ur: EmulatorProcess) -> None:
+    """End whatever the controller is in, the harsh way: it has power and no program afterwards."""
+    ur.ask("silence", on=False)
+    ur.ask("freeze", on=False)
+    ur.ask("remote")
     ur.ask("estop")
     ur.ask("estop", pressed=False)
-    fly(power_on=True).quit()
+    with Dashboard(ur.host) as pendant:
+        pendant.order("power on", "Powering on")
+        pendant.order("brake release", "Brake releasing")
