@@ -14,7 +14,7 @@ from deploy.bench.control_cell import Bench, own_address
 from deploy.bench.figure import Figure
 from deploy.bench.stalls import Watch, watching
 from deploy.bench.store import machine
-from robot_stack.types import ConfigError, RobotStackError
+from robot_stack.types import ConfigError
 
 PARTS = ("endurance", "rival", "latency", "chunk", "losses", "kills")
 
@@ -36,18 +36,22 @@ def measure(config: DictConfig, console: Console) -> list[Figure]:
             function: Callable[[Bench], list[Figure]] = import_module(f"deploy.bench.control_{part}").measure
             with tempfile.TemporaryDirectory(prefix=f"bench-control-{part}-") as folder:
                 say = lambda text, part=part: console.print(f"[dim]{part}: {text}[/]")  # noqa: E731  of this turn
-                figures += _measured(part, function, Bench(values, Path(folder), Path(shared), watch, say))
+                bench = Bench(values, Path(folder), Path(shared), watch, say)
+                figures += _measured(part, function, bench, console)
         figures += _machine(watch)
     console.print(machine())  # by its load one sees how alone this was
     return figures
 
 
-def _measured(part: str, function: Callable[[Bench], list[Figure]], bench: Bench) -> list[Figure]:
-    """The figures of a part; that it failed is one too, and the others are measured all the same."""
+def _measured(part: str, function: Callable[[Bench], list[Figure]], bench: Bench, console: Console) -> list[Figure]:
+    """The figures of a part, also printed at once; that it failed is one too: an hour's others are not lost with it."""
     try:
-        return function(bench)
-    except RobotStackError as error:
-        bench.say(f"failed: {error}")
+        figures = function(bench)
+        for figure in figures:
+            bench.say(f"{figure.what}: {figure} {figure.target}")
+        return figures
+    except Exception:
+        console.print_exception()
         return [Figure(f"{part}: failed, see above", {"": 1.0}, "", "0", False)]
 
 
