@@ -53,7 +53,7 @@ def arm(context: Context) -> None:
         connecting = now() - began
         real_time(CONTROL_PRIORITY)
         seen = sample(device.read, config["seconds"], config["rate"])
-    findings = judge_arm(seen.readings, robot, limits, config["rate"])
+    findings = judge_arm(seen.readings, robot, limits)
     _answer(
         context,
         [

@@ -16,6 +16,10 @@ from robot_stack.types import ArmState, Frame, GripperState
 RATE_SHARE = 0.9
 """A stream slower than this part of its rate is too slow."""
 
+MEASURED = 200.0
+"""An arm that says less often where it is hides its lag and its contacts [Hz]: UR says so at 500, our Franka drivers at
+250."""
+
 LATE = 0.001
 """Half a period at 500 Hz: a tick that wakes later than this is not on time [s]."""
 
@@ -31,6 +35,9 @@ FREE = (8.0, 0.6)
 
 REDUCED = 0.25
 """Reduced speed of ISO 10218-1, that of teaching by hand [m/s]."""
+
+STOPS, RECORDS, REFUSES = "stops the arm", "makes grips look late in the data", "refuses a policy's plan"
+"""What a measurement of arm, gripper and camera does that is too old."""
 
 DARK = 2.0
 """A picture whose values vary less than this shows nothing: a lens cap, a dead sensor [of 255]."""
@@ -89,7 +96,7 @@ def judge_sight(cameras: Sequence[str]) -> list[Finding]:
     return [warn("cameras", "none in the robot's file", cost, "list them under robot.cameras; fine for a first motion")]
 
 
-def judge_arm(readings: list[Reading[ArmState]], robot: Robot, limits: Limits, rate: float) -> list[Finding]:
+def judge_arm(readings: list[Reading[ArmState]], robot: Robot, limits: Limits) -> list[Finding]:
     """Fault, rate, age, joint limits, rest, wrench, and whether it is the arm that we compute with."""
     newest = readings[-1].value
     if newest.q.shape != robot.home.shape or not all(np.isfinite(part).all() for part in (newest.q, newest.dq)):
@@ -97,7 +104,7 @@ def judge_arm(readings: list[Reading[ArmState]], robot: Robot, limits: Limits, r
         return [fail("arm", found, "it cannot be controlled", f"is this a {robot.name}? choose another robot=...")]
     return [
         *_judge_fault(readings),
-        _stream("arm", readings, [reading.value.time for reading in readings], rate, limits.state_age),
+        _stream("arm", readings, [reading.value.time for reading in readings], MEASURED, limits.state_age, STOPS),
         _judge_joints(newest, robot),
         _judge_rest(readings),
         _judge_wrench(readings),
@@ -180,7 +187,7 @@ def _judge_pose(state: ArmState, robot: Robot, limits: Limits) -> Finding:
 def judge_gripper(readings: list[Reading[GripperState]], robot: Robot, limits: Limits) -> list[Finding]:
     """Rate, age, and an opening that this gripper can have."""
     opening, slack = readings[-1].value.opening, 0.1 * robot.opening
-    stream = _stream("gripper", readings, [reading.value.time for reading in readings], 10.0, limits.state_age)
+    stream = _stream("gripper", readings, [reading.value.time for reading in readings], 9.0, 0.3, RECORDS)
     if -slack <= opening <= robot.opening + slack:
         return [stream, ok("opening", f"{opening * 1e3:.1f} mm of {robot.opening * 1e3:.0f}")]
     found = f"{opening * 1e3:.1f} mm, but it opens {robot.opening * 1e3:.0f}"
@@ -206,7 +213,7 @@ def judge_camera(
                 f"set robot.cameras.{name}.height and width",
             )
         ]
-    stream = _stream(subject, readings, [reading.value.time for reading in readings], rate, 0.5)
+    stream = _stream(subject, readings, [reading.value.time for reading in readings], rate, 0.5, REFUSES)
     skipped = readings[-1].value.sequence - readings[0].value.sequence + 1 - len(readings)
     if skipped > 0.1 * len(readings):
         return [
@@ -222,9 +229,17 @@ def judge_camera(
 
 
 def _stream(
-    subject: str, readings: Sequence[Reading[Any]], times: list[float], expected: float | None, oldest: float
+    subject: str,
+    readings: Sequence[Reading[Any]],
+    times: list[float],
+    expected: float | None,
+    oldest: float,
+    what: str,
 ) -> Finding:
-    """Whether a stream's measurements come as often, and as fresh, as they should. Times are those of measurement."""
+    """Whether a stream's measurements come as often, and as fresh, as they should. Times are those of measurement.
+
+    oldest [s]: older ones do harm; what: which.
+    """
     fresh = len(set(times)) - 1
     rate = fresh / (readings[-1].received - readings[0].received) if fresh > 0 else 0.0
     ages = np.array([reading.received - time for reading, time in zip(readings, times, strict=True)])
@@ -241,9 +256,7 @@ def _stream(
         cost = "ages and latencies are wrong: its clock is not ours"
         return fail(subject, found, cost, "the driver must give times of robot_stack.clock.now")
     if worst > oldest:
-        return warn(subject, found, f"older than {oldest * 1e3:.0f} ms stops the arm", "a direct cable, fewer programs")
+        return warn(subject, found, f"older than {oldest * 1e3:.0f} ms {what}", "a direct cable, fewer programs")
     if expected and rate < RATE_SHARE * expected:
-        return warn(
-            subject, found, f"slower than the {expected:.0f} Hz that it is set to", "a direct cable, fewer programs"
-        )
+        return warn(subject, found, f"slower than the {expected:.0f} Hz expected", "a direct cable, fewer programs")
     return ok(subject, found)

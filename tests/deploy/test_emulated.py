@@ -259,3 +259,9 @@ def test_the_same_for_a_franka_whose_user_stop_is_pressed(tmp_path: Path) -> Non
             status = flown.until(lambda status: status["fault"] and status["phase"] == "idle")
             assert "user stop" in status["fault"].lower()
             assert (status["mode"], status["source"]) == ("stop", "nobody")
+            fr3.ask("user-stop", pressed=False)
+            ordered(flown, "mode", mode="recover")
+            flown.until(lambda status: not status["fault"])
+            assert flown.status()["mode"] == "stop", "a recovery is no reset"
+            ordered(flown, "mode", mode="reset")
+            flown.until(lambda status: status["note"] == "nothing moves: run to go on")

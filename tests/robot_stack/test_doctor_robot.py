@@ -41,7 +41,7 @@ def arm(
         for k in range(500)
     ]
     readings = [Reading(state.time + age, state) for state in states]
-    return {finding.subject: finding for finding in judge_arm(readings, ROBOT, LIMITS, 500.0)}
+    return {finding.subject: finding for finding in judge_arm(readings, ROBOT, LIMITS)}
 
 
 def camera(change: Callable[[int], dict[str, Any]] = lambda k: {}) -> Finding:
