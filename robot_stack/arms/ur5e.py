@@ -304,6 +304,7 @@ class UR5e:
         """From now on the controller ends our program if it hears from us less often than this [Hz]."""
         with self._library.patience(PROMPT) as control:
             taken = control.setWatchdog(hertz)
+            control.kickWatchdog()  # returns when the program is ready for the next command
         if not taken:
             raise DeviceError(f"the controller did not take the watchdog: {self._stated() or 'no answer'}")
         self._watched = hertz

@@ -15,8 +15,8 @@ from robot_stack.arms import ur_admission
 from robot_stack.clock import now
 from robot_stack.emulators.process import EmulatorProcess
 from robot_stack.types import ConfigError, DeviceError
-from tests.robot_stack.arms.conftest import Fly, is_at_rest, reset, until
-from tests.robot_stack.arms.ur5e_flight import FASTEST, TOOL, Flight, make
+from tests.robot_stack.arms.conftest import Fly, is_at_rest, until
+from tests.robot_stack.arms.ur5e_flight import FASTEST, PERIOD, SWING, TOOL, Flight, make
 from tests.robot_stack.emulators.emulator import next_host
 
 # --- starting ---------------------------------------------------------------------------------------------------------
@@ -72,11 +72,10 @@ def test_an_emergency_stop_is_refused_until_the_button_is_out_and_the_arm_powere
     fly(power_on=True).quit()
 
 
-def test_a_protective_stop_is_refused(ur: EmulatorProcess, fly: Fly) -> None:
+def test_a_protective_stop_is_refused(ur: EmulatorProcess) -> None:
     ur.ask("pstop")
     with pytest.raises(DeviceError, match=r"protective stop \(safety mode 3\)"), make(ur.host):
         pass
-    reset(ur, fly)
 
 
 def test_an_address_where_nobody_listens_is_refused() -> None:
@@ -172,9 +171,11 @@ def test_the_arm_follows_and_is_left_at_rest_with_our_program_ended(
     flight.tell("fly")
     time.sleep(1.0)
     flight.quit()
-    cycles = ur.log("cycles", tmp_path / "cycles.npy")
-    speeds = np.abs(cycles["dq"][cycles["time"] > began]).max(axis=1)
-    assert 0.5 * FASTEST < speeds.max() < 1.1 * FASTEST
+    cycles, commands = ur.log("cycles", tmp_path / "cycles.npy"), ur.log("commands", tmp_path / "commands.npy")
+    sent = commands["values"][commands["time"] > began]
+    assert 0.9 * FASTEST < np.abs(np.diff(sent, axis=0)).max() / PERIOD < 1.001 * FASTEST
+    went = cycles["q"][cycles["time"] > began]
+    assert np.abs(went - sent[0]).max() > 0.3 * SWING
     assert is_at_rest(ur)
     events = [event["event"] for event in ur.events(began)]
     assert "watchdog-expired" not in events

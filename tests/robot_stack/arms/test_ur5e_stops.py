@@ -11,8 +11,8 @@ import pytest
 from robot_stack.arms.ur_dashboard import Dashboard
 from robot_stack.clock import now
 from robot_stack.emulators.process import EmulatorProcess
-from tests.robot_stack.arms.conftest import Fly, is_at_rest, reset, until
-from tests.robot_stack.arms.ur5e_flight import Flight
+from tests.robot_stack.arms.conftest import Fly, is_at_rest, until
+from tests.robot_stack.arms.ur5e_flight import PERIOD, Flight
 
 MOVES = 0.002
 """An arm that was not asked to move has moved when it is so far from where it was [rad]."""
@@ -202,20 +202,25 @@ def test_measurements_that_stand_still_are_a_lost_link(ur: EmulatorProcess, fly:
     ur.ask("freeze")
     assert flight.end() == 1, flight.log
     assert "nothing measured for 0.5" in flight.log
-    ur.ask("freeze", on=False)  # it finds the newest target far from the one that it froze with, and stops for it
-    reset(ur, fly)
 
 
 def assert_comes_to_rest(ur: EmulatorProcess, lost: float, folder: Path) -> None:
-    """By the controller's own clock: from the watchdog's 0.1 s on it only ever brakes, and then rests."""
+    """By the controller's own clock: its watchdog ends our program in time, from then on it only brakes, and rests."""
+    until(lambda: _when(ur, lost, "program-stopped") is not None)
+    lost = ur.events(lost)[0]["time"] - PERIOD  # when the controller did what we asked
     while (cycles := _cycles_since(ur, lost, folder))["timestamp"][-1] < cycles["timestamp"][0] + 0.8:
         time.sleep(0.1)
-    speeds, after = np.abs(cycles["dq"]).max(axis=1), cycles["timestamp"] - cycles["timestamp"][0]
-    braking = speeds[after > 0.13]
-    assert (braking <= np.minimum.accumulate(braking) + 0.01).all()
-    assert speeds[after > 0.5].max() < 0.01
+    stopped = cycles["time"] > _when(ur, lost, "program-stopped")
+    assert cycles["timestamp"][stopped][0] - cycles["timestamp"][0] < 0.15
+    braking = np.abs(np.diff(cycles["commanded"][stopped], axis=0)).max(axis=1) / PERIOD
+    assert (braking <= np.minimum.accumulate(braking) + 1e-6).all(), np.round(braking, 3).tolist()
+    assert np.abs(cycles["dq"][-100:]).max() < 0.01
     assert ur.state()["runtime"] == "STOPPED"
-    assert not [event for event in ur.events(lost) if event["event"] == "program-started"]
+    assert _when(ur, lost, "program-started") is None
+
+
+def _when(ur: EmulatorProcess, since: float, event: str) -> float | None:
+    return next((one["time"] for one in ur.events(since) if one["event"] == event), None)
 
 
 def _cycles_since(ur: EmulatorProcess, time: float, folder: Path) -> np.ndarray:

@@ -27,7 +27,7 @@ from robot_stack.types import Array, DeviceError
 
 ROOT = Path(__file__).parents[3]
 TOOL = [0.0, 0.0, 0.156, 0.0, 0.0, -0.707107, 0.707107]
-SWING, PACE = 0.25, 1.6
+SWING, PACE = 0.25, 0.8
 """Of the shoulder and of the last wrist joint: there and back by this much [rad], at most SWING * PACE [rad/s]."""
 FASTEST = SWING * PACE
 PERIOD = 0.002
