@@ -9,6 +9,8 @@ the fault, and it stays until a person has it recovered from, even if the robot 
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import numpy as np
@@ -63,6 +65,7 @@ class Attendant:
         self._moves = False  # `follows`, and on until the motion has ended: it is read in the loop's thread, at once
         self._led = self._asked = False
         self._heard = 0.0  # when the loop last gave a sign of life [s]
+        self._priority = 0  # of the library's threads
         self._ready, self._leaves = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._attend, name="franka", daemon=True)
 
@@ -145,9 +148,10 @@ class Attendant:
     def _arrive(self) -> None:
         """Connect, and see that it is the robot that the configuration means."""
         self._kinematics = Kinematics(self._robot.name)  # of this thread
-        policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-        self._link.connect()
-        os.sched_setscheduler(0, policy, parameters)  # libfranka gave this thread, and all it starts, priority 99
+        ours = os.sched_getscheduler(0), os.sched_getparam(0)
+        self._link.connect()  # libfranka gives this thread, and all that it starts from now on, priority 99 if it may
+        self._priority = os.sched_getparam(0).sched_priority
+        os.sched_setscheduler(0, *ours)
         self._check_limits()
         reading = self._look()
         if reading.mode is Mode.MOVE:
@@ -182,9 +186,21 @@ class Attendant:
         if away > APART:
             self.fault = f"asked for joints {away:.2f} rad from where the arm is, limit {APART} rad: recover"
             return
-        self._link.take()
+        with self._ahead_of_all():
+            self._link.take()
         self._set_gains()
         self._moves = self.follows = True
+
+    @contextmanager
+    def _ahead_of_all(self) -> Iterator[None]:
+        """With the priority that libfranka asked for: the library's torque loop is a thread that inherits it."""
+        policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+        if self._priority > parameters.sched_priority:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self._priority))
+        try:
+            yield
+        finally:
+            os.sched_setscheduler(0, policy, parameters)
 
     def _watch(self) -> None:
         """Over a motion: that it goes on, and that the loop does."""
