@@ -53,13 +53,15 @@ EPISODE = 4.0
 class Report:
     """kills: of each process. rests: until the arm was at rest, where it had to stop by itself [s]. excess: the most
     of each limit, 1 is the limit. braked: the most that the controller itself asked of a joint [rad/s^2]. told:
-    episodes that the recorder said are committed. problems: what should not be."""
+    episodes that the recorder said are committed. unfair: kills in which the arm was not judged, see `Trace.is_fair`.
+    problems: what should not be."""
 
     kills: Counter[str] = field(default_factory=Counter)
     rests: list[float] = field(default_factory=list)
     excess: dict[str, float] = field(default_factory=dict)
     braked: float = 0.0
     told: int = 0
+    unfair: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -87,6 +89,7 @@ def _judged(report: Report, kills: int) -> list[Figure]:
         *limits,
         Figure(f"{what}: fastest braking by the controller itself [rad/s^2]", {"": report.braked}, ""),
         spread(f"{what}: arm at rest by itself after", report.rests or [0.0], "ms"),
+        count(f"{what}: arm not judged, as the emulated controller was held up itself", report.unfair),
         count(f"{what}: episodes committed, and there", report.told),
         count(f"{what}: what was wrong", len(report.problems), 0),
     ]
@@ -174,6 +177,7 @@ class _Campaign:
             self.report.excess[name] = max(value, self.report.excess.get(name, 0.0))
             if value > 1.0 + TOLERANCE:
                 self._wrong(victim, f"{name} was {100 * value:.0f} % of its limit")
+        self.report.unfair += not seen.is_fair
         self.report.braked = max(self.report.braked, seen.controllers_acceleration())
 
     def _await_end(self, workers: list[int], victim: str) -> None:

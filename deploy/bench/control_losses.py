@@ -48,13 +48,14 @@ TOLERANCE = 0.02
 class Loss:
     """rest: from the kill until the arm was at rest; commanded: until we commanded rest; ramp: the shortest way to rest
     from the fastest that was commanded within `NOTICE` [s]. excess: the most of any limit until rest, 1 is the limit;
-    of: which."""
+    of: which. is_fair: whether the arm was judged, see `Trace`."""
 
     rest: float
     commanded: float
     ramp: float
     excess: float
     of: str
+    is_fair: bool
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -84,6 +85,7 @@ def judged(what: str, losses: list[Loss]) -> list[Figure]:
         Figure(
             f"{what}: at rest later than 100 ms and the ramp by", {"most": max(late)}, "ms", "<= 0 ms", max(late) <= 0
         ),
+        count(f"{what}: limits of the arm not judged", sum(not loss.is_fair for loss in losses)),
         Figure(
             f"{what}: most of a limit, {worst.of}", {"": worst.excess}, "%", "<= 102 %", worst.excess <= 1 + TOLERANCE
         ),
@@ -196,4 +198,6 @@ def _lost(
     excess = seen.until(rest).excess(robot, limits)
     of = max(excess, key=lambda name: excess[name])
     fastest = seen.speed(killed - 0.01, killed + NOTICE)
-    return Loss(rest - killed, seen.commanded_rest(killed) - killed, ramp.seconds(fastest), excess[of], of)
+    return Loss(
+        rest - killed, seen.commanded_rest(killed) - killed, ramp.seconds(fastest), excess[of], of, seen.is_fair
+    )

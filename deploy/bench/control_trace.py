@@ -16,6 +16,8 @@ AT_REST = 0.02
 """Slower than this in every joint is rest [rad/s] …"""
 HELD = 0.05
 """… when it lasts this long [s]: an arm that turns round is slow for an instant too."""
+PUNCTUAL = 0.02
+"""No cycle of the emulated controller may end later than this [s], or what its arm does is not judged."""
 BROKEN = 0.05
 """Commands that are further apart do not belong to one motion [s]."""
 EVERY = 4
@@ -56,8 +58,14 @@ class Trace:
         """Its part before a time [s]."""
         return Trace(self.times[self.times < end], self.asked[self.times < end], self.cycles[self.cycles["time"] < end])
 
+    @property
+    def is_fair(self) -> bool:
+        """Whether the emulated controller kept its cycles. One that was held up itself finds commands that have gone
+        on without it, and hurries after them: a robot's controller never does."""
+        return _most(self.cycles["time"] - self.cycles["due"]) < PUNCTUAL
+
     def excess(self, robot: Robot, limits: Limits) -> dict[str, float]:
-        """What was most of its limit, by name: 1 is the limit."""
+        """The most of each limit, by name: 1 is the limit. Of what was commanded, and of the arm if that `is_fair`."""
         kinematics = Kinematics(robot.name)
         velocity = limits.joint_velocity * robot.velocity
         acceleration = limits.joint_acceleration * robot.acceleration
@@ -65,9 +73,10 @@ class Trace:
         done = self.cycles[::EVERY]
         tool = [np.linalg.norm((kinematics.jacobian(q) @ v)[:3]) for q, v in zip(done["q"], done["dq"], strict=True)]
         middle, half = (robot.lower + robot.upper) / 2, (robot.upper - robot.lower) / 2
-        return {
-            "velocity commanded": _most(dq / velocity),
-            "acceleration commanded": _most(ddq / acceleration),
+        commanded = {"velocity commanded": _most(dq / velocity), "acceleration commanded": _most(ddq / acceleration)}
+        if not self.is_fair:
+            return commanded
+        return commanded | {
             "velocity": _most(self.cycles["dq"] / velocity),
             "position": _most((self.cycles["q"] - middle) / half),
             "tool speed": _most(np.array(tool) / limits.tcp_speed),

@@ -131,7 +131,7 @@ def traced(q: Array) -> Trace:
     times = CYCLE * np.arange(len(q))
     cycles, commands = np.zeros(len(q), CYCLES.dtype), np.zeros(len(q), COMMANDS.dtype)
     commands["time"], commands["values"] = times, q
-    cycles["time"], cycles["q"], cycles["commanded"] = times, q, q
+    cycles["time"], cycles["due"], cycles["q"], cycles["commanded"] = times, times, q, q
     cycles["dq"] = np.gradient(q, CYCLE, axis=0)
     return Trace.of(commands, cycles)
 
@@ -151,6 +151,13 @@ def test_what_is_most_of_its_limit_is_told_by_name() -> None:
     radius = float(np.hypot(*Kinematics("ur5e").forward(robot("ur5e").home)[:2]))
     assert excess["tool speed"] == pytest.approx(0.4 * radius / 0.25, rel=0.05)
     assert excess["position"] < 1.0
+
+
+def test_an_arm_whose_emulated_controller_was_held_up_is_not_judged() -> None:
+    trace = traced(swung(0.4))
+    trace.cycles["time"][100:] += 0.05
+    assert not trace.is_fair
+    assert trace.excess(robot("ur5e"), LIMITS).keys() == {"velocity commanded", "acceleration commanded"}
 
 
 def test_a_new_loop_that_begins_elsewhere_is_no_motion() -> None:
