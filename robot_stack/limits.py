@@ -80,6 +80,8 @@ class Limits:
     def __post_init__(self) -> None:
         if not self.margin >= 0.0:
             raise ConfigError(f"margin is {self.margin}, expected 0 or more: it lies inside the box")
+        if len(self.box_min) != 3 or len(self.box_max) != 3:
+            raise ConfigError(f"the box is {self.box_min} to {self.box_max} m, expected two corners: [x, y, z]")
         for axis, low, high in zip(AXES, self.box_min, self.box_max, strict=True):
             if not low + 2 * self.margin < high:
                 raise ConfigError(

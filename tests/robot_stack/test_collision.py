@@ -343,9 +343,9 @@ def test_a_neighbour_that_stands_still_need_not_be_seen():
 
 
 def test_a_neighbour_nobody_configured_is_refused_with_the_names_there_are():
-    with pytest.raises(ConfigError, match="no neighbour 'right'; there are: left"):
+    with pytest.raises(ConfigError, match=r"^no neighbour 'right'; there are: left"):
         Surroundings("ur5e", Limits(neighbours={"left": LEFT})).see_neighbour("right", HOME, 0.0)
-    with pytest.raises(ConfigError, match="no neighbour 'right'; there are: none"):
+    with pytest.raises(ConfigError, match=r"^no neighbour 'right'; there are: none"):
         Surroundings("ur5e", Limits()).see_neighbour("right", HOME, 0.0)
 
 
@@ -363,6 +363,15 @@ def test_a_neighbour_that_comes_nearer_is_noticed_though_our_arm_stands_still():
     assert reasons[0] == ""
     assert reasons[-1] == "neighbour left"
     assert reasons == sorted(reasons)
+
+
+def test_a_neighbour_that_stands_still_takes_no_second_look():
+    around = Surroundings("ur5e", Limits(neighbours={"left": LEFT}))
+    around.see_neighbour("left", robot("fr3").home, 0.0)
+    near(around, HOME, HOME)
+    around._look = None  # would raise
+    around.see_neighbour("left", robot("fr3").home, 0.0)
+    assert near(around, HOME, HOME) == ""
 
 
 def test_several_neighbours_are_each_where_they_are():

@@ -113,6 +113,17 @@ def test_a_tool_that_is_turned_too_hard_for_ten_milliseconds_stops_the_arm(watch
     assert pressed(watch, [0, 0, 20, 0, 12, 0], 10.0, 10.009, 10.0101) == ["", "", words]
 
 
+def test_after_exactly_ten_milliseconds_it_is_too_long(watch):
+    assert pressed(watch, [200, 0, 0, 0, 0, 0], 0.0, 0.0099, 0.01)[1:] == [
+        "",
+        "arm: the tool is pressed with 200 N, limit 150 N",
+    ]
+
+
+def test_what_is_too_much_is_named(watch):
+    assert pressed(watch, [150, 0, 0, 0, 12, 0], 10.0, 10.011)[1].startswith("arm: the tool is turned")
+
+
 def test_a_wrench_of_exactly_its_limit_may_last(watch):
     assert pressed(watch, [150, 0, 0, 0, 10, 0], 10.0, 10.1, 10.2) == ["", "", ""]
 
