@@ -43,6 +43,9 @@ KINDS = {
 GRACE = 0.4
 """A child that has not returned this long after its parent was gone ends itself where it stands [s]."""
 
+STARTED, UNEXPECTED = "started as process", "ended by an error"
+"""What a worker logs first, and last, before the traceback of an error that is none of ours."""
+
 QUIET_THREADS = {
     "OMP_NUM_THREADS": "1",  # a pool of spinning OpenMP threads takes the cores that control needs
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -116,17 +119,22 @@ class Worker:
     @property
     def reason(self) -> str:
         """Why it gave up, in its own words; empty if it did not say. Of an unexpected error, the last line."""
-        last = self.log_tail(1)
-        _, said, words = last.partition(" ERROR ")
-        if said:
-            return words.removeprefix("DeviceError: ").removeprefix("ConfigError: ")
-        return last if self.exitcode == 1 else ""
+        said = [words for _, is_error, words in (line.partition(" ERROR ") for line in self._last_run()) if is_error]
+        if not said:
+            return ""
+        words = self.log_tail(1) if said[-1] == UNEXPECTED else said[-1]
+        return words.removeprefix("DeviceError: ").removeprefix("ConfigError: ")
+
+    def _last_run(self) -> list[str]:
+        """What it has logged since it was last started; libraries may have their say in between."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        starts = [number for number, line in enumerate(lines) if f" {STARTED} " in line]
+        return lines[starts[-1] if starts else 0 :]
 
     @property
     def warnings(self) -> list[str]:
         """What it warned of, in its own words."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        return [words for _, said, words in (line.partition(" WARNING ") for line in lines) if said]
+        return [words for _, said, words in (line.partition(" WARNING ") for line in self._last_run()) if said]
 
     def wait(self, seconds: float) -> None:
         """Return when it has ended, or after so long [s]."""
@@ -236,14 +244,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     threading.Thread(target=_watch_parent, args=(stopping,), name="parent", daemon=True).start()
     logging.basicConfig(format=f"%(asctime)s {name} %(levelname)s %(message)s", level=logging.INFO)
-    log.info("started as process %d", os.getpid())
+    log.info("%s %d", STARTED, os.getpid())
     try:
         _run(kind, name, session, json.loads(Path(config_file).read_text()), stopping.is_set)
     except RobotStackError as error:
         log.error("%s: %s", type(error).__name__, error)
         sys.exit(1)
     except Exception:
-        log.exception("ended by an error")
+        log.exception(UNEXPECTED)
         sys.exit(1)
     log.info("ended")
 

@@ -15,8 +15,8 @@ RATE = 250.0
 """The scene comes 100 times a second and is at most this period late [Hz]."""
 PATIENCE = 3.0
 """An emulator that runs is heard of by then [s]."""
-SILENCE = 1.0
-"""An emulator that says nothing for so long has ended [s]."""
+SILENCE = 5.0
+"""An emulator that says nothing for so long has ended [s]; a machine that is too busy holds it up for one or two."""
 NO_EPISODE = -1
 """The number before the first: an emulator outlives a session, whose first number may be the last one's."""
 

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 from pathlib import Path
@@ -40,6 +41,23 @@ def test_a_driver_that_takes_its_process_along_is_a_finding(tmp_path: Path) -> N
     worker = spawn("test_check:crash", "check-test", {}, tmp_path, environment=HERE)
     [finding] = check.conclude("arm", worker, None, tmp_path / "none.json", 60.0)
     assert finding.found == "its driver was killed by signal 11"
+
+
+def test_a_library_that_has_the_last_word_does_not_hide_why_a_driver_gave_up(tmp_path: Path) -> None:
+    def last_words(kind: str) -> str:
+        worker = spawn(f"test_check:{kind}", "check-test", {}, tmp_path, "driver", HERE)
+        worker.wait(60.0)
+        worker.stop()
+        return worker.reason
+
+    assert last_words("leave") == "link lost"
+    assert last_words("crash") == "", "the log goes on where it was, and what stands there is of an earlier run"
+
+
+def leave(context: object) -> None:
+    logging.getLogger(__name__).error("link lost")
+    print("(2) End of file", flush=True)
+    os._exit(1)
 
 
 def give_up(context: object) -> None:
