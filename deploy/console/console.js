@@ -34,10 +34,10 @@ function show(status) {
   $("flies").dataset.source = who;
   $("source").textContent = who.toUpperCase();
   showRibbon(who, status.phase === "recording");
-  $("phase").textContent = PHASES[status.phase] + (status.phase === "recording" ? ` episode ${status.episode.number}` : "");
+  $("phase").textContent = (stopped && status.phase === "idle" ? "Stopped" : PHASES[status.phase]) + (status.phase === "recording" ? ` episode ${status.episode.number}` : "");
   $("phase").dataset.phase = status.phase;
   $("note").textContent = status.note;
-  $("reason").textContent = status.reason;
+  $("reason").textContent = status.fault ? "" : status.reason; // the fault has a panel of its own
   $("reason").className = stopped ? "" : "mild";
   $("elapsed").textContent = status.phase === "recording" ? `${status.episode.elapsed.toFixed(1)} s` : "";
   $("rows").textContent = status.phase === "recording" ? `${status.episode.rows} rows, ${status.episode.missed} missed` : "";
@@ -52,7 +52,7 @@ function show(status) {
   showWorkers(status.workers);
   showCameras(status.cameras);
   for (const button of document.querySelectorAll("button[data-mode], button[data-action]"))
-    button.disabled = !status.allowed.includes(button.dataset.mode ?? button.dataset.action);
+    button.disabled = !status.allowed.includes(button.dataset.mode ?? button.dataset.action) || (button.dataset.mode === "reset" && Boolean(status.fault));
   if (status.finished !== finished) { finished = status.finished; showEpisodes(); }
 }
 

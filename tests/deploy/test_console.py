@@ -98,3 +98,28 @@ def test_nothing_is_wider_than_the_page(desk: Desk, page: Browser, width: int) -
     page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
     until(lambda: page.text("phase") == "Ready")
     assert page.run("document.documentElement.scrollWidth") <= width
+
+
+def test_a_fault_of_the_arms_controller_is_shown_with_the_way_out_of_it(desk: Desk, page: Browser) -> None:
+    until(lambda: page.text("phase") == "Ready")
+    assert page.run("document.getElementById('fault').hidden")
+    words = "protective stop (safety mode 3): free the arm"
+    allowed = ["stop", "reset", "recover"]
+    desk.status = {**desk.status, "mode": "stop", "phase": "idle", "fault": words, "allowed": allowed}
+    until(lambda: page.text("words") == words)
+    assert page.text("phase") == "Stopped"
+    assert not page.run("document.getElementById('fault').hidden")
+    assert page.run("document.querySelector('[data-mode=reset]').disabled"), "first recover, then reset"
+    page.run("window.confirm = () => false")
+    page.click("#recover")
+    page.run("window.confirm = () => true")
+    page.click("#recover")
+    until(lambda: desk.orders == [Order.RECOVER])
+
+
+def test_the_speed_is_shown_and_changed_on_the_page(desk: Desk, page: Browser) -> None:
+    desk.status = {**desk.status, "speed": 0.1}
+    until(lambda: page.text("percent") == "10 %")
+    page.run("(e => { e.value = 25; e.dispatchEvent(new Event('change')); })(document.getElementById('speed'))")
+    until(lambda: desk.status["speed"] == 0.25)
+    until(lambda: page.text("percent") == "25 %")
