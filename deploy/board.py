@@ -47,12 +47,13 @@ class Board:
         newest = {name: self._newest[name] for name in self._streams}
         return {name: None if record is None else now - float(record["time"]) for name, record in newest.items()}
 
-    def inputs(self, now: float, ready: bool, orders: Sequence[Order]) -> Inputs:
-        """For the director. ready: all workers are."""
+    def inputs(self, now: float, ready: bool, whole: bool, orders: Sequence[Order]) -> Inputs:
+        """For the director. ready: all workers are. whole: all but the one that proposes."""
         control, world = self._newest["control"], self._newest.get("world")
         operator, recording = self._newest["operator"], self._newest["recording"]
         return Inputs(
             alive=ready and all(age is not None and age < FRESH for age in self.ages(now).values()),
+            whole=whole,
             mode=Mode.HOLD if control is None else Mode(int(control["mode"])),
             fault=control is not None and control["fault"] != b"",
             home=control is not None and self._is_home(control),

@@ -113,13 +113,15 @@ class Rules:
 class Inputs:
     """What the newest messages say.
 
-    alive: every stream has arrived and is fresh. mode: of the control loop. fault: the arm's own controller has one.
-    home: the arm rests at its home. success: the task's own verdict now. world: number of the episode that the world
-    stands ready for. verdict: the operator's. open: number of the episode that the recorder writes, -1 none. committed:
-    how many this recorder has committed, -1 not known. orders: new ones since the last step.
+    alive: every stream has arrived and is fresh. whole: every worker runs, but for the one that proposes. mode: of the
+    control loop. fault: the arm's own controller has one. home: the arm rests at its home. success: the task's own
+    verdict now. world: number of the episode that the world stands ready for. verdict: the operator's. open: number of
+    the episode that the recorder writes, -1 none. committed: how many this recorder has committed, -1 not known.
+    orders: new ones since the last step.
     """
 
     alive: bool = True
+    whole: bool = True
     mode: Mode = Mode.HOLD
     fault: bool = False
     home: bool = False
@@ -195,13 +197,13 @@ class Director:
         if inputs.mode is not Mode.STOP or now - self._reset_at > RESET_TIME:
             self._resetting = False
         self._phases[self.phase](now, inputs)
-        return self._commands(now)
+        return self._commands(now, inputs)
 
-    def _commands(self, now: float) -> Commands:
+    def _commands(self, now: float, inputs: Inputs) -> Commands:
         modes = {Phase.HOMING: Mode.HOME, Phase.READY: self._wanted, Phase.RECORDING: self._wanted}
         mode = Mode.STOP if self._stopped else modes.get(self.phase, Mode.HOLD)
-        if self._resetting:
-            mode = Mode.HOLD
+        if self._resetting or (mode is Mode.RUN and not inputs.whole):
+            mode = Mode.HOLD  # without a camera, the person's device or the record nobody flies on
         recording = self.phase is Phase.RECORDING
         seed = self.rules.seed + (0 if self.rules.same_start else max(0, self.number - 1))
         recover = now - self._recover_at < RESET_TIME
@@ -290,6 +292,8 @@ class Director:
         ending = self._verdict(now, inputs)
         if ending is not None:
             self._end(now, *ending)
+        elif not inputs.whole and self.rules.hardware and self._wanted is Mode.RUN:
+            self._wanted, self.note = Mode.HOLD, "a worker was lost: run to go on"
 
     def _ending(self, now: float, inputs: Inputs) -> None:
         waited = now - self.since

@@ -199,7 +199,8 @@ class Service:
         """One step of the director; publish what it wants."""
         time = now()
         self._board.update()
-        inputs = self._board.inputs(time, self._supervisor.ready, self._new_orders())
+        whole = self._supervisor.missing <= PROPOSERS
+        inputs = self._board.inputs(time, self._supervisor.ready, whole, self._new_orders())
         commands = self.director.step(time, inputs)
         self._request(commands.mode, commands.reset, commands.recover)
         self._publish_episode(commands)

@@ -89,7 +89,12 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether every worker runs and has reported."""
-        return bool(self._posts) and all(post.ready and post.worker.alive for post in self._posts)
+        return bool(self._posts) and not self.missing
+
+    @property
+    def missing(self) -> set[str]:
+        """Kinds of the workers that do not run, or have not reported since they were started."""
+        return {post.job.kind for post in self._posts if not (post.ready and post.worker.alive)}
 
     @property
     def waiting_for(self) -> list[str]:

@@ -15,5 +15,5 @@ def test_home_is_with_the_fingers_open_as_every_episode_begins_in_lockstep() -> 
         for shift, grip in ((0.1, UR5E.opening), (0.0, 0.03), (0.0, UR5E.opening)):
             control.send(STATION.control.spec.record(time=1.0, q=UR5E.home + shift, target__grip=grip))
             board.update()
-            said.append(board.inputs(1.0, True, []).home)
+            said.append(board.inputs(1.0, True, True, []).home)
     assert said == [False, False, True]

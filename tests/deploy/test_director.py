@@ -315,6 +315,16 @@ def test_a_lost_driver_of_the_arm_ends_the_episode_and_on_hardware_waits_for_a_p
     assert session.until(Phase.READY)
 
 
+@pytest.mark.parametrize("rules", [AUTO, HARDWARE])
+def test_nobody_flies_on_without_a_worker_and_on_hardware_a_person_lets_it_go_on(rules: Rules) -> None:
+    session = flying(rules) if rules.hardware else Session(rules).until(Phase.RECORDING)
+    assert session.step().mode is Mode.RUN
+    assert session.step(whole=False, alive=False).mode is Mode.HOLD
+    assert session.phase is Phase.RECORDING
+    assert session.step(whole=True, alive=True).mode is (Mode.HOLD if rules.hardware else Mode.RUN)
+    assert session.step(Order.RUN).mode is Mode.RUN
+
+
 def test_safety_stop_on_hardware_waits_for_a_person() -> None:
     session = flying(HARDWARE)
     for _ in range(100):
