@@ -23,7 +23,7 @@ from robot_stack.kinematics import Kinematics
 from robot_stack.robots import Robot
 from robot_stack.types import Array, DeviceError, RobotStackError
 
-PAUSE = 0.004
+PAUSE = 0.002
 """The robot is looked after once in so long [s]."""
 CONNECTING = 10.0
 """libfranka itself would wait a minute for a robot that is not there [s]."""
