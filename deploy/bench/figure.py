@@ -20,6 +20,11 @@ class Figure:
     target: str = ""
     met: bool | None = None
 
+    def __post_init__(self) -> None:
+        """Plain numbers, whoever computed them: numpy's are not written as JSON, and its False is not False."""
+        object.__setattr__(self, "values", {name: float(value) for name, value in self.values.items()})
+        object.__setattr__(self, "met", None if self.met is None else bool(self.met))
+
     def __str__(self) -> str:
         scaled = {name: value * SCALES[self.unit] for name, value in self.values.items()}
         words = ", ".join(f"{name} {_rounded(value)}".strip() for name, value in scaled.items())

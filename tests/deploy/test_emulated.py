@@ -178,8 +178,7 @@ def test_an_arm_whose_link_is_lost_in_motion_rests_and_stays_stopped_until_a_res
         ur.ask("drop")
         until(rests(ur), 5.0)
         flown.until(lambda status: any(w["name"] == "control" and w["restarts"] > 0 for w in status["workers"]))
-        status = flown.until(lambda status: status["control"]["rate"] is not None and status["phase"] == "idle")
-        assert status["note"] == "stopped by the loss of the arm's driver: reset to go on"
+        flown.until(lambda status: status["note"] == "stopped by the loss of the arm's driver: reset to go on")
         assert "link to" in flown.output
         assert rests(ur)()
         ordered(flown, "mode", mode="reset")
