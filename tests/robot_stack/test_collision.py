@@ -213,6 +213,11 @@ def test_a_radian_of_a_joint_brings_nothing_nearer_by_more_than_its_reach(name, 
         assert abs(after - before) <= np.abs(step) @ around._reach
 
 
+@arms
+def test_the_reach_of_every_joint_goes_past_the_tcp_to_the_far_end_of_the_hand(name):
+    assert (np.array(Surroundings(name, Limits())._reach) > ARMS[name].reach + 0.15).all()
+
+
 # --- what would come too near
 
 
@@ -327,19 +332,19 @@ def test_nothing_moves_until_a_neighbour_has_been_seen_where_it_can_be_and_while
     assert near(around, HOME, HOME).startswith("neighbour left: seen nan s ago")
     around.see_neighbour("left", there[:2], 0.0)
     assert near(around, HOME, HOME) == "neighbour left: at [ 0.       -0.259432], expected 7 joints"
-    around.see_neighbour("left", there * np.nan, 0.0)
+    around.see_neighbour("left", there * [np.nan, 1, 1, 1, 1, 1, 1], 0.0)
     assert near(around, HOME, HOME).endswith("expected 7 joints")
     around.see_neighbour("left", there, 0.0)
     assert near(around, HOME, HOME) == ""
 
 
-def test_a_neighbour_that_stands_still_need_not_be_seen():
-    stands = Neighbour("fr3", LEFT.base, q=robot("fr3").home.tolist())
-    around, seen = Surroundings("ur5e", Limits(neighbours={"left": stands})), None
+def test_a_neighbour_that_stands_still_need_not_be_seen_and_is_where_it_stands():
+    there, turned = robot("fr3").home + [0, 0.4, 0, 0, 0, 0, 0], HOME + [1.1, 0, 0, 0, 0, 0]
+    stands = Neighbour("fr3", LEFT.base, q=there.tolist())
+    around, seen = (Surroundings("ur5e", Limits(neighbours={"left": neighbour})) for neighbour in (stands, LEFT))
     assert near(around, HOME, HOME) == ""
-    seen = Surroundings("ur5e", Limits(neighbours={"left": LEFT}))
-    seen.see_neighbour("left", robot("fr3").home, 0.0)
-    assert around.room(HOME) == seen.room(HOME)
+    seen.see_neighbour("left", there, 0.0)
+    assert around.room(turned) == seen.room(turned) < 0.0
 
 
 def test_a_neighbour_nobody_configured_is_refused_with_the_names_there_are():

@@ -101,6 +101,7 @@ def test_joints_advance_no_faster_than_the_tcp_and_no_joint_faster_than_it_may(s
     moved, _ = safety.advance_joints(HOME, wrist, 1.0)
     assert_allclose(moved[5] - HOME[5], 0.9 * 0.5 * np.pi * 0.002, rtol=1e-6)
     assert_allclose(safety.advance_joints(HOME, HOME + 1e-5, 1.0)[0], HOME + 1e-5)
+    assert safety.advance_joints(HOME, HOME + 1e-5, 1.0)[1] == ""
     slower, _ = safety.advance_joints(HOME, wrist, 0.5)
     assert_allclose(slower[5] - HOME[5], 0.5 * 0.9 * 0.5 * np.pi * 0.002, rtol=1e-6)
 
