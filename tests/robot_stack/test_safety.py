@@ -245,6 +245,14 @@ def test_the_arm_brakes_half_a_margin_before_each_wall_when_the_goal_lies_outsid
     assert reasons == {"box"}
 
 
+def test_a_wall_is_a_wall_in_a_box_that_lies_on_one_side_of_the_base_too():
+    start = KINEMATICS.inverse(at(y=0.25), HOME, iterations=30)
+    safety = Safety(KINEMATICS, Limits((0.2, 0.15, 0.1), (2.0, 2.0, 2.0), table=-9.0), 0.002)
+    q, reasons = flown(safety, KINEMATICS.inverse(at(y=0.05), start, iterations=30), 1000, start=start)
+    assert_allclose(KINEMATICS.position(q)[1], 0.1525, atol=1e-3)
+    assert reasons == {"box"}
+
+
 def test_the_wall_is_named_with_where_the_tool_would_be_and_where_it_may(safety):
     follower = safety.follower()
     follower.seed(HOME + [0, 0, 0, 0, 0, 0])
