@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "teleop": {"teleop", "robot_stack"},
     "deploy": set(PACKAGES),
 }
-GROUND = {"types", "spec", "station", "clock", "bus", "pose", "kinematics", "robots", "tcp"}  # all that a device driver knows
+GROUND = {"types", "spec", "station", "clock", "bus", "pose", "kinematics", "robots", "tcp"}  # of a device driver
 DEVICES = ("robot_stack.arms", "robot_stack.grippers", "robot_stack.cameras")
 LEARNING = {"torch", "torchvision", "diffusers", "lerobot"}
 PICKLES = {"pickle", "dill", "cloudpickle", "shelve", "marshal"}
