@@ -49,6 +49,8 @@ install_system_packages() {
     want_library libavcodec.so ffmpeg              # videos of LeRobot data sets
     if [[ ${1:-} == tests ]]; then
         want_command chromium chromium chromium-browser google-chrome # the service's page is tested in a real browser
+        want_command gcc cc                        # the emulated Panda sends its client a library that is compiled here
+        [[ -e /usr/include/math.h ]] || missing+=(libc6-dev)
     fi
     install_packages "${missing[@]}"
 }
