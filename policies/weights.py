@@ -83,12 +83,16 @@ class Sirius:
         return {label: wanted[label] / total for label in shares} if total else shares
 
     def _capped(self, wanted: dict[Label, float], shares: dict[Label, float]) -> dict[Label, float]:
-        """What exceeds the cap goes to the largest class below it; there is one, since the cap is at least one."""
+        """What exceeds the cap goes to the largest class below it; who got it may be over then, but once at the cap a
+        class stays there, so that there are no more rounds than classes."""
         limit = {label: self.cap * share for label, share in shares.items()}
-        while over := [label for label in wanted if wanted[label] > limit[label] * (1.0 + ROUNDING)]:
-            surplus = sum(wanted[label] - limit[label] for label in over)
-            wanted = {label: min(share, limit[label]) for label, share in wanted.items()}
-            wanted[max(wanted, key=lambda label: (wanted[label] < limit[label]) * shares[label])] += surplus
+        for _ in shares:
+            surplus = sum(max(0.0, wanted[label] - limit[label]) for label in shares)
+            wanted = {label: min(wanted[label], limit[label]) for label in shares}
+            below = [label for label in shares if wanted[label] < limit[label]]
+            if surplus == 0.0 or not below:
+                break
+            wanted[max(below, key=lambda label: shares[label])] += surplus
         return wanted
 
 
