@@ -5,12 +5,15 @@ data, so that reweighting is one line of `train.py`. `act(history)` proposes a c
 inside the policy and saved with it, so whoever flies never sees a normalised number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
+import torch
 from torch import Generator, Tensor, nn
 
-from policies.actions import FieldVector
+from policies.actions import Absolute, ActionSpace
+from policies.conditioning import Conditioning
 from policies.normalize import Normalizer
 from policies.observation import Images, Observation
 from robot_stack.spec import Spec
@@ -39,8 +42,10 @@ class Window:
 class Batch:
     """Windows, stacked. Physical units, pictures as bytes.
 
-    observe: field name -> (B, history, *shape). action: act fields side by side (B, horizon, width).
-    valid: False where the episode was over (B, horizon). weight: how much a step counts, 1 on average (B, horizon).
+    observe: field name -> (B, history, *shape); what a policy is conditioned on or predicts beside its actions lies
+    there too, one row of it: `goal.<field>` and `future.<field>` (B, 1, *shape), `instruction` (B, 1, words).
+    action: act fields side by side (B, horizon, width). valid: False where the episode was over (B, horizon).
+    weight: how much a step counts, 1 on average (B, horizon).
     """
 
     observe: dict[str, Tensor]
@@ -49,41 +54,86 @@ class Batch:
     weight: Tensor
 
 
+class Interface(TypedDict):
+    """What the config of every policy says of the world around it.
+
+    observe, act: field names. window: its shape. images: how pictures are read. conditioning: what it is told to do.
+    actions: what the network's numbers of an action mean; the target itself by default.
+    """
+
+    observe: Sequence[str]
+    act: Sequence[str]
+    window: Window
+    images: NotRequired[Images | None]
+    conditioning: NotRequired[Conditioning | None]
+    actions: NotRequired[ActionSpace | None]
+
+
 class Policy(nn.Module):
     """Base of every policy: which fields it sees and commands, and how they become network vectors.
 
-    spec: the schema of the rows. observe, act: field names. images: how pictures are read, None without pictures.
+    spec: the schema of the rows. future: fields that its loss wants from the end of the chunk, as `future.<field>`.
     """
 
+    future: tuple[str, ...] = ()
+
     def __init__(
-        self, spec: Spec, observe: Sequence[str], act: Sequence[str], window: Window, images: Images | None = None
+        self,
+        spec: Spec,
+        observe: Sequence[str],
+        act: Sequence[str],
+        window: Window,
+        images: Images | None = None,
+        conditioning: Conditioning | None = None,
+        actions: ActionSpace | None = None,
     ) -> None:
         super().__init__()
-        self.spec = spec.select([*observe, *act])
+        wanted = conditioning.fields if conditioning is not None else ()
+        self.spec = spec.select(dict.fromkeys([*observe, *act, *wanted]))
         self.observes = tuple(observe)
         self.acts = tuple(act)
         self.window = window
         self.observation = Observation(spec.select(observe), images)
-        self.targets = FieldVector(spec.select(act))
+        self.conditioning = conditioning.build(spec, images) if conditioning is not None else None
+        self.targets = (actions or Absolute()).build(spec, observe, act)
         self.normalize_action = Normalizer(self.targets.size)
-        self.condition_size = window.history * self.observation.size
+        self.row_size = self.observation.size + (self.conditioning.size if self.conditioning is not None else 0)
+        self.condition_size = window.history * self.row_size
 
-    def fit(self, observe: dict[str, Tensor], action: Tensor) -> None:
-        """Set the normalisers from all rows of the training data: name -> (N, *shape), and (N, width)."""
+    def fit(self, observe: Mapping[str, Tensor], batches: Iterable[Batch]) -> None:
+        """Set the normalisers from the training data: all its rows, name -> (N, *shape), and all its windows, whose
+        pictures may be missing. Steps without weight are left out: nobody asked for them."""
         self.observation.fit(observe)
-        self.normalize_action.fit(self.targets.encode(action), fixed=self.targets.bounded)
+        if self.conditioning is not None:
+            self.conditioning.fit(observe)
+        low = torch.full((self.targets.size,), torch.inf)
+        high = -low
+        for batch in batches:
+            counts = batch.valid & (batch.weight > 0.0)
+            numbers = self.targets.encode(batch.action, batch.observe)[counts].cpu()
+            if len(numbers):
+                low, high = torch.minimum(low, numbers.amin(dim=0)), torch.maximum(high, numbers.amax(dim=0))
+        self.normalize_action.set_limits(low, high, fixed=self.targets.bounded)
 
-    def condition(self, history: dict[str, Tensor]) -> Tensor:
-        """What was seen, as one vector (B, condition_size)."""
-        return self.observation(history).flatten(1)
+    def condition(self, history: Mapping[str, Tensor], told: bool = True) -> Tensor:
+        """What was seen, and what it was told to do beside each row of it, as one vector (B, condition_size).
 
-    def encode(self, action: Tensor) -> Tensor:
-        """Physical actions (B, H, width) as the network's numbers in [-1, 1] (B, H, D)."""
-        return self.normalize_action(self.targets.encode(action))
+        `unflatten(1, (window.history, row_size))` gives the rows back. told: False to leave out what it was told, as
+        classifier-free guidance wants; while training, it is left out of a share of the windows by itself.
+        """
+        rows = self.observation(history)  # (B, T, size)
+        if self.conditioning is not None:
+            goal = self.conditioning(history, len(rows), told)  # (B, size)
+            rows = torch.cat([rows, goal[:, None].expand(-1, rows.shape[1], -1)], dim=-1)
+        return rows.flatten(1)
 
-    def decode(self, vector: Tensor) -> Tensor:
+    def encode(self, action: Tensor, history: Mapping[str, Tensor]) -> Tensor:
+        """Physical actions (B, H, width) that follow a history, as the network's numbers in [-1, 1] (B, H, D)."""
+        return self.normalize_action(self.targets.encode(action, history))
+
+    def decode(self, vector: Tensor, history: Mapping[str, Tensor]) -> Tensor:
         """The inverse of `encode`; rotations come out normalised."""
-        return self.targets.decode(self.normalize_action.inverse(vector))
+        return self.targets.decode(self.normalize_action.inverse(vector), history)
 
     def loss(self, batch: Batch) -> Tensor:
         """Error of every action step (B, horizon), neither weighted nor masked."""
@@ -99,5 +149,11 @@ class Policy(nn.Module):
         """
         raise NotImplementedError
 
+    def draw(self, condition: Tensor, generators: Sequence[Generator] | None) -> Tensor:
+        """Normal noise, a draw a sample, made on the CPU so that a seed means the same on every device (B, H, D)."""
+        shape = (self.window.horizon, self.targets.size)
+        each = generators if generators is not None else [None] * len(condition)
+        return torch.stack([torch.randn(shape, generator=generator) for generator in each]).to(condition)
 
-__all__ = ["Batch", "Policy", "Window"]
+
+__all__ = ["Batch", "Interface", "Policy", "Window"]

@@ -5,7 +5,8 @@ representation is continuous (Zhou et al. 2019, arXiv:1812.07035) and q and -q a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +19,42 @@ POSE_UNIT = "m,1"
 def is_pose(field: Field) -> bool:
     """True for `x y z [m], qx qy qz qw`."""
     return field.shape == (7,) and field.unit == POSE_UNIT
+
+
+class ActionSpace(Protocol):
+    """What the network's numbers of an action mean."""
+
+    def build(self, spec: Spec, observe: Sequence[str], act: Sequence[str]) -> "Targets":
+        """For these fields of `spec`. Raises ConfigError."""
+        ...
+
+
+class Targets(Protocol):
+    """The act fields side by side: `width` physical numbers, `size` network numbers. bounded: as in `FieldVector`."""
+
+    width: int
+    size: int
+    bounded: Tensor
+
+    def split(self, vector: Tensor) -> dict[str, Tensor]:
+        """Physical numbers (..., width) -> act field name -> (..., *shape)."""
+        ...
+
+    def encode(self, vector: Tensor, history: Mapping[str, Tensor]) -> Tensor:
+        """Physical numbers (B, H, width) that follow `history` -> network numbers (B, H, size)."""
+        ...
+
+    def decode(self, vector: Tensor, history: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of `encode`."""
+        ...
+
+
+class Absolute:
+    """The target itself, in the frame in which it is stored."""
+
+    def build(self, spec: Spec, observe: Sequence[str], act: Sequence[str]) -> Targets:
+        """For these fields of `spec`."""
+        return FieldVector(spec.select(act))
 
 
 class FieldVector:
@@ -45,12 +82,12 @@ class FieldVector:
         parts = vector.split(self.widths, dim=-1)
         return {f.name: part.reshape(*part.shape[:-1], *f.shape) for f, part in zip(self.fields, parts, strict=True)}
 
-    def encode(self, vector: Tensor) -> Tensor:
-        """Physical numbers (..., width) -> network numbers (..., size)."""
+    def encode(self, vector: Tensor, history: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Physical numbers (..., width) -> network numbers (..., size), whatever came before."""
         parts = vector.split(self.widths, dim=-1)
         return torch.cat([pose_to_9(p) if is_pose(f) else p for f, p in zip(self.fields, parts, strict=True)], dim=-1)
 
-    def decode(self, vector: Tensor) -> Tensor:
+    def decode(self, vector: Tensor, history: Mapping[str, Tensor] | None = None) -> Tensor:
         """Network numbers (..., size) -> physical numbers (..., width)."""
         parts = vector.split([9 if is_pose(f) else w for f, w in zip(self.fields, self.widths, strict=True)], dim=-1)
         return torch.cat([pose_from_9(p) if is_pose(f) else p for f, p in zip(self.fields, parts, strict=True)], dim=-1)

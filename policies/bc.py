@@ -3,40 +3,33 @@
 A chunk is what makes it work: executed one step at a time, the same network reaches 0.37 on PushT instead of 0.80.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Unpack
 
 from torch import Generator, Tensor, nn
 
-from policies import Batch, Policy, Window
-from policies.observation import Images
+from policies import Batch, Interface, Policy
 from robot_stack.spec import Spec
 
 
 class BehaviourCloning(Policy):
     """net: makes the network from (inputs, outputs), as `policies.networks.mlp.Mlp` does."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        observe: Sequence[str],
-        act: Sequence[str],
-        window: Window,
-        net: Callable[[int, int], nn.Module],
-        images: Images | None = None,
-    ) -> None:
-        super().__init__(spec, observe, act, window, images)
-        self.net = net(self.condition_size, window.horizon * self.targets.size)
+    def __init__(self, spec: Spec, net: Callable[[int, int], nn.Module], **interface: Unpack[Interface]) -> None:
+        super().__init__(spec, **interface)
+        self.net = net(self.condition_size, self.window.horizon * self.targets.size)
 
     def loss(self, batch: Batch) -> Tensor:
         """Squared error of each step, mean over the network's dimensions (B, horizon)."""
-        return (self._chunk(batch.observe) - self.encode(batch.action)).square().mean(dim=-1)
+        wanted = self.encode(batch.action, batch.observe)
+        return (self._chunk(batch.observe) - wanted).square().mean(dim=-1)
 
     def act(
         self, history: dict[str, Tensor], steps: int | None = None, generators: Sequence[Generator] | None = None
     ) -> Tensor:
         """The mean chunk; nothing is drawn."""
-        return self.decode(self._chunk(history))
+        return self.decode(self._chunk(history), history)
 
-    def _chunk(self, history: dict[str, Tensor]) -> Tensor:
+    def _chunk(self, history: Mapping[str, Tensor]) -> Tensor:
         condition = self.condition(history)
         return self.net(condition).view(len(condition), self.window.horizon, self.targets.size)

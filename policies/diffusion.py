@@ -5,13 +5,13 @@ Schedules and the DDIM update are those of `diffusers`. Trailing timesteps, so t
 """
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Generator, Tensor, nn
 
-from policies import Batch, Policy, Window
-from policies.observation import Images
+from policies import Batch, Interface, Policy
 from robot_stack.spec import Spec
 from robot_stack.types import ConfigError
 
@@ -27,19 +27,16 @@ class Diffusion(Policy):
     def __init__(
         self,
         spec: Spec,
-        observe: Sequence[str],
-        act: Sequence[str],
-        window: Window,
         net: Callable[[int, int, int], nn.Module],
         prediction: str = "noise",
         levels: int = 100,
         steps: int = 10,
-        images: Images | None = None,
+        **interface: Unpack[Interface],
     ) -> None:
-        super().__init__(spec, observe, act, window, images)
+        super().__init__(spec, **interface)
         if prediction not in PREDICTIONS:
             raise ConfigError(f"prediction={prediction!r}: choose one of {', '.join(PREDICTIONS)}")
-        self.net = net(window.horizon, self.targets.size, self.condition_size)
+        self.net = net(self.window.horizon, self.targets.size, self.condition_size)
         self.prediction = prediction
         self.steps = steps
         self.scheduler = DDIMScheduler(
@@ -52,7 +49,7 @@ class Diffusion(Policy):
 
     def loss(self, batch: Batch) -> Tensor:
         """Squared error of the predicted noise or clean chunk, mean over the network's dimensions (B, horizon)."""
-        clean = self.encode(batch.action)
+        clean = self.encode(batch.action, batch.observe)
         noise = torch.randn_like(clean)
         level = torch.randint(self.scheduler.config.num_train_timesteps, (len(clean),), device=clean.device)
         noisy = self.scheduler.add_noise(clean, noise, level)
@@ -64,15 +61,9 @@ class Diffusion(Policy):
     ) -> Tensor:
         """A chunk drawn for each history, with `steps` DDIM steps."""
         condition = self.condition(history)
-        chunk = self._noise(condition, generators)
+        chunk = self.draw(condition, generators)
         self.scheduler.set_timesteps(steps or self.steps)
         for level in self.scheduler.timesteps:
             predicted = self.net(chunk, level.to(chunk.device).expand(len(chunk)), condition)
             chunk = self.scheduler.step(predicted, level, chunk).prev_sample
-        return self.decode(chunk)
-
-    def _noise(self, condition: Tensor, generators: Sequence[Generator] | None) -> Tensor:
-        """One draw a sample, made on the CPU so that a seed means the same on every device (B, horizon, D)."""
-        shape = (self.window.horizon, self.targets.size)
-        each = generators if generators is not None else [None] * len(condition)
-        return torch.stack([torch.randn(shape, generator=generator) for generator in each]).to(condition)
+        return self.decode(chunk, history)

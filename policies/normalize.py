@@ -20,11 +20,14 @@ class Normalizer(nn.Module):
 
     def fit(self, values: Tensor, fixed: Tensor | None = None) -> None:
         """Take the limits of `values` (N, size). fixed: (size,) True for dimensions to leave as they are."""
-        low, high = values.amin(dim=0), values.amax(dim=0)
+        self.set_limits(values.amin(dim=0), values.amax(dim=0), fixed)
+
+    def set_limits(self, low: Tensor, high: Tensor, fixed: Tensor | None = None) -> None:
+        """Take `low` and `high` (size,) as the limits."""
         scale = torch.where(high - low < SMALLEST_RANGE, 1.0, (high - low) / 2)
         offset = (high + low) / 2
         if fixed is not None:
-            keep = fixed.to(values.device)
+            keep = fixed.to(low.device)
             scale, offset = torch.where(keep, 1.0, scale), torch.where(keep, 0.0, offset)
         self.scale.copy_(scale)
         self.offset.copy_(offset)

@@ -69,7 +69,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
     data = load_dataset(config, instantiate(config["weights"], _convert_="all"), device)
     data.describe(console)
     policy = checkpoint.build(config["policy"], data.spec).to(device)
-    policy.fit(data.training.observe, data.training.action[data.training.weight > 0])  # nobody asked for idle rows
+    policy.fit(data.training.observe, data.training.numbers())
     state = State(policy, config, data)
     if resumed is not None:
         state.restore(resumed)

@@ -6,7 +6,7 @@ cache or in the store, and are read a batch at a time. The order of the batches 
 a resumed run sees what the uninterrupted one would have seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,8 @@ from policies.pictures import Pictures, Streamed, load_all
 from robot_stack.picture import IMAGE
 from robot_stack.store import Episode
 from robot_stack.types import StoreError
+
+NUMBERS_BATCH = 4096
 
 
 class Windows:
@@ -81,8 +83,16 @@ class Windows:
         for streamed in self._streamed.values():
             streamed.expect(self.now[index.to(self.now.device)])
 
+    def numbers(self) -> Iterator[Batch]:
+        """All windows once, in large batches without the pictures that are not in memory."""
+        for index in torch.arange(len(self), device=self.now.device).split(NUMBERS_BATCH):
+            yield self._batch(index, {})
+
     def batch(self, index: Tensor) -> Batch:
         """The windows of the given numbers (B,)."""
+        return self._batch(index, self._streamed)
+
+    def _batch(self, index: Tensor, streamed: Mapping[str, Streamed]) -> Batch:
         now = self.now[index.to(self.now.device), None]  # (B, 1)
         past = torch.maximum(now + self._past, self.start[now])  # (B, history)
         future = now + self._future  # (B, horizon)
@@ -90,7 +100,7 @@ class Windows:
         valid = future <= last
         future = torch.minimum(future, last)
         observe = {name: _gather(rows, past) for name, rows in self.observe.items()}
-        observe |= {name: streamed(now[:, 0]).to(now.device) for name, streamed in self._streamed.items()}
+        observe |= {name: source(now[:, 0]).to(now.device) for name, source in streamed.items()}
         return Batch(observe, _gather(self.action, future), valid, self.weight[future])
 
 

@@ -199,4 +199,4 @@ def _manual(command: str) -> str:
 def _group(folder: Path) -> str:
     if not folder.is_dir():
         return ""
-    return f"{folder.name} = {' | '.join(sorted(file.stem for file in folder.glob('*.yaml')))}"
+    return f"{folder.name} = {' | '.join(sorted(file.stem for file in folder.glob('[!_]*.yaml')))}"

@@ -27,7 +27,7 @@ def compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
             groups = _groups(name)
             choices = [override for override in parsed if override.key_or_group in groups]
             for choice in choices:
-                valid = sorted(file.stem for file in (folder / choice.key_or_group).glob("*.yaml"))
+                valid = sorted(file.stem for file in (folder / choice.key_or_group).glob("[!_]*.yaml"))
                 _check(choice.key_or_group, str(choice.value()), valid)
             defaults = hydra.compose(name, [str(choice.input_line) for choice in choices])
             for override in parsed:

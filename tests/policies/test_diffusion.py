@@ -42,7 +42,7 @@ def alpha_bar(t: int, levels: int = 100) -> float:
 
 
 def made(prediction: str, net: Any) -> Diffusion:
-    return Diffusion(SPEC, ["x"], ["y"], WINDOW, net, prediction)
+    return Diffusion(SPEC, net, prediction, observe=["x"], act=["y"], window=WINDOW)
 
 
 def test_the_noise_schedule_is_the_squared_cosine() -> None:
@@ -105,17 +105,22 @@ def two_routes(count: int) -> Tensor:
     return torch.stack([along, height], dim=-1)
 
 
+def batch_of(action: Tensor) -> Batch:
+    """Windows of these actions, before which nothing is seen."""
+    ones = torch.ones(action.shape[:2])
+    return Batch({"x": torch.zeros(len(action), 1, 2)}, action, ones > 0, ones)
+
+
 def taught(policy: Policy, steps: int) -> Tensor:
     """Train on the two routes, then propose 200 chunks."""
     clean = two_routes(2048)
     generator = Generator().manual_seed(1)
-    policy.fit({"x": torch.zeros(2, 2)}, clean.flatten(0, 1))
+    policy.fit({"x": torch.zeros(2, 2)}, [batch_of(clean)])
     optimiser = torch.optim.AdamW(policy.parameters(), lr=2e-3)
     for _ in range(steps):
         action = clean[torch.randint(2048, (128,), generator=generator)]
-        ones = torch.ones(action.shape[:2])
         optimiser.zero_grad()
-        policy.loss(Batch({"x": torch.zeros(128, 1, 2)}, action, ones > 0, ones)).mean().backward()
+        policy.loss(batch_of(action)).mean().backward()
         optimiser.step()
     with torch.inference_mode():
         return policy.eval().act({"x": torch.zeros(200, 1, 2)}, 10, [Generator().manual_seed(i) for i in range(200)])
@@ -124,7 +129,8 @@ def taught(policy: Policy, steps: int) -> Tensor:
 def test_diffusion_takes_either_way_and_the_mean_of_both_hits_the_obstacle() -> None:
     torch.manual_seed(0)
     generative = taught(made("sample", lambda h, d, c: MlpDenoiser(h, d, c, width=128, blocks=2)), 600)
-    mean = taught(BehaviourCloning(SPEC, ["x"], ["y"], WINDOW, lambda i, o: Mlp(i, o, 64, 2)), 100)
+    blind = BehaviourCloning(SPEC, lambda i, o: Mlp(i, o, 64, 2), observe=["x"], act=["y"], window=WINDOW)
+    mean = taught(blind, 100)
     middle = generative[:, 3:5, 1].mean(dim=1)
     assert (middle.abs() > 0.5).float().mean() >= 0.85
     assert 0.35 <= (middle > 0).float().mean() <= 0.65

@@ -8,7 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from policies import Policy, checkpoint
+from policies import Batch, Policy, checkpoint
 from policies.evaluate import evaluate, summarise, write
 from robot_stack.sim.pusht import PushT
 from robot_stack.types import CheckpointError, RobotStackError
@@ -25,7 +25,7 @@ def pusht(config_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> dict[st
     made: Policy = checkpoint.build(policy, PushT().row)
     made.fit(
         {"agent": torch.tensor([[0.0, 0.0], [512.0, 512.0]]), "keypoints": torch.rand(2, 9, 2) * 512},
-        torch.tensor([[0.0, 0.0], [512.0, 512.0]]),
+        [Batch({}, torch.tensor([[[0.0, 0.0], [512.0, 512.0]]]), torch.ones(1, 2) > 0, torch.ones(1, 2))],
     )
     task = {"name": "pusht", "rollout": {"_target_": "robot_stack.sim.pusht.PushT", "_partial_": True}}
     folder = checkpoint.save(tmp_path / "run" / "step-0000001", made, {"policy": policy, "task": task}, {"rate": 10.0})

@@ -28,7 +28,7 @@ def pilot(
     torch.manual_seed(0)
     policy = checkpoint.build(config, spec)
     data = Windows(store.episodes, ["pose", "grip"], config["act"], Window(2, 8, 4))
-    policy.fit(data.observe, data.action)
+    policy.fit(data.observe, data.numbers())
     checkpoint.save(tmp_path / "run" / "step-0000001", policy, {"policy": config}, {"rate": 10.0})
     return Pilot(tmp_path / "run", device="cpu")
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def data(store: Store, policy_config: dict[str, Any]) -> Windows:
 def policy(policy_config: dict[str, Any], data: Windows, spec: Spec) -> Policy:
     torch.manual_seed(0)
     built = checkpoint.build(policy_config, spec)
-    built.fit(data.observe, data.action)
+    built.fit(data.observe, data.numbers())
     return built
 
 
@@ -94,9 +95,8 @@ def test_units_do_not_matter(policy_config: dict[str, Any], data: Windows, batch
     for factor in (1.0, 1000.0):
         torch.manual_seed(0)
         policy = checkpoint.build(policy_config, spec)
-        action = data.action.clone()
-        action[:, 7] *= factor
-        policy.fit(data.observe, action)
+        scale = torch.tensor([1.0] * 7 + [factor])
+        policy.fit(data.observe, [replace(one, action=one.action * scale) for one in data.numbers()])
         policy.eval()
         with torch.inference_mode():
             chunks.append(policy.act(batch.observe, generators=seeds(8)))
@@ -150,7 +150,7 @@ def test_a_few_windows_can_be_learned_by_heart(
     data = Windows(store.episodes, config["observe"], config["act"], WINDOW)
     torch.manual_seed(0)
     policy = checkpoint.build(config, spec)
-    policy.fit(data.observe, data.action)
+    policy.fit(data.observe, data.numbers())
     batch = data.batch(torch.arange(64))
     optimiser = torch.optim.AdamW(policy.parameters(), lr=3e-3, weight_decay=0.0)
     for _ in range(400):
@@ -159,5 +159,5 @@ def test_a_few_windows_can_be_learned_by_heart(
         optimiser.step()
     with torch.inference_mode():
         chunk = policy.eval().act(batch.observe, generators=seeds(64))
-    errors = (policy.encode(chunk) - policy.encode(batch.action)).square().mean(dim=-1)
+    errors = (policy.encode(chunk, batch.observe) - policy.encode(batch.action, batch.observe)).square().mean(dim=-1)
     assert errors[batch.valid].mean() < 0.02  # limits are [-1, 1]
