@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from policies.actions import FieldVector
 from policies.normalize import Normalizer
+from policies.vision import Encoder
 from robot_stack.picture import IMAGE
 from robot_stack.spec import Spec
 from robot_stack.types import ConfigError
@@ -53,7 +54,10 @@ class Observation(nn.Module):
             self.size += int(encoder(torch.zeros(1, 3, *images.crop)).shape[-1])
 
     def fit(self, observe: Mapping[str, Tensor]) -> None:
-        """Set the limits of the numbers from all rows, name -> (N, *shape)."""
+        """Set the limits of the numbers from all rows, name -> (N, *shape); encoders take what others trained."""
+        for encoder in self.encoders.values():
+            if isinstance(encoder, Encoder):
+                encoder.start()
         if self.vector.size:
             self.normalize.fit(self.vector.encode(self.vector.join(observe, lead=1)), fixed=self.vector.bounded)
 
