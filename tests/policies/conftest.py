@@ -27,6 +27,30 @@ NETS: dict[str, dict[str, Any]] = {
     "bc": {"_target_": "policies.networks.mlp.Mlp", "_partial_": True, "width": 64, "blocks": 2},
     "perceptrons": {"_target_": "policies.networks.mlp.MlpDenoiser", "_partial_": True, "width": 64, "blocks": 2},
     "unet": {"_target_": "policies.networks.unet1d.UNet1d", "_partial_": True, "channels": [16, 32]},
+    "bctransformer": {
+        "_target_": "policies.networks.transformer.Transformer",
+        "_partial_": True,
+        "rows": 2,
+        "horizon": 8,
+        "width": 32,
+        "layers": 2,
+    },
+    "transformer": {
+        "_target_": "policies.networks.transformer.TransformerDenoiser",
+        "_partial_": True,
+        "rows": 2,
+        "width": 32,
+        "layers": 2,
+    },
+}
+BC = {"_target_": "policies.bc.BehaviourCloning"}
+DIFFUSION = {"_target_": "policies.diffusion.Diffusion", "prediction": "sample"}
+HEADS: dict[str, dict[str, Any]] = {
+    "bc": BC,
+    "bctransformer": BC,
+    "perceptrons": DIFFUSION,
+    "unet": {**DIFFUSION, "prediction": "noise"},
+    "transformer": {**DIFFUSION, "prediction": "noise"},
 }
 IMAGES = {
     "_target_": "policies.observation.Images",
@@ -34,23 +58,20 @@ IMAGES = {
     "resolution": [24, 32],
     "crop": [20, 28],
 }
-POLICIES = ("bc", "perceptrons", "unet", "bc_images", "perceptrons_images")
+POLICIES = ("bc", "bctransformer", "perceptrons", "unet", "transformer", "bc_images", "perceptrons_images")
 
 
 def _config(name: str) -> dict[str, Any]:
-    net, _, images = name.partition("_")
-    config: dict[str, Any] = {
-        "_target_": "policies.bc.BehaviourCloning" if net == "bc" else "policies.diffusion.Diffusion",
+    head, _, images = name.partition("_")
+    return {
+        **HEADS[head],
         "_partial_": True,
         "observe": ["pose", "grip", *(["image.top"] if images else [])],
         "act": ["requested.pose", "requested.grip"],
         "window": WINDOW,
-        "net": NETS[net],
+        **({"net": NETS[head]} if head in NETS else {}),
         **({"images": IMAGES} if images else {}),
     }
-    if net != "bc":
-        config["prediction"] = "noise" if net == "unet" else "sample"
-    return config
 
 
 @pytest.fixture(params=POLICIES)
