@@ -13,7 +13,7 @@ from policies import Window
 from policies.pictures import Pictures, find_pictures
 from policies.weights import Labels, Weighting, class_shares, step_weights
 from policies.windows import Windows
-from robot_stack.interventions import Label, labels
+from robot_stack.interventions import PRE_INTERVENTION, Label, labels
 from robot_stack.spec import Spec
 from robot_stack.store import Episode, Store, provenance
 from robot_stack.types import ConfigError, StoreError
@@ -63,7 +63,8 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
     if not episodes:
         raise StoreError(f"no episode in {', '.join(map(str, paths))} has one of the verdicts {config['verdicts']}")
     kept, held_out = split(episodes, config["validation"], config["seed"])
-    tags = [_labels(episode) for episode in kept]
+    pre = config.get("pre", PRE_INTERVENTION)  # runs of older versions do not say
+    tags = [_labels(episode, pre) for episode in kept]
     weights = step_weights(np.concatenate(tags), weighting)
     parts = np.split(weights, np.cumsum([len(tag) for tag in tags])[:-1])
     window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
@@ -117,11 +118,11 @@ def _usable(episode: Episode, verdicts: Sequence[str]) -> bool:
     return episode.attrs["kind"] in KINDS and episode.attrs["verdict"] in verdicts
 
 
-def _labels(episode: Episode) -> Labels:
-    """Who flew each step; in a foreign data set that does not say, a person demonstrated."""
+def _labels(episode: Episode, pre: float) -> Labels:
+    """Who flew each step; in a foreign data set that does not say, a person demonstrated. pre: before takeovers [s]."""
     if SOURCE not in episode.spec:
         return np.full(len(episode), Label.DEMONSTRATION, np.uint8)
-    return labels(episode[SOURCE], float(episode.attrs["rate"]), episode.attrs["kind"])
+    return labels(episode[SOURCE], float(episode.attrs["rate"]), episode.attrs["kind"], pre)
 
 
 def _classes(tags: Labels, weights: np.ndarray[Any, Any]) -> dict[str, dict[str, float]]:

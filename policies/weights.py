@@ -41,6 +41,18 @@ class Iwr:
         return {label: self.intervention / present if label == Label.INTERVENTION else others for label in shares}
 
 
+class HgDagger:
+    """HG-DAgger (Kelly et al. 2019, arXiv:1810.02890): what people flew counts, what the policy flew does not."""
+
+    def __call__(self, shares: dict[Label, float]) -> dict[Label, float]:
+        """One each where nobody but the policy flew."""
+        people = {Label.DEMONSTRATION, Label.INTERVENTION} & shares.keys()
+        if not people:
+            return dict.fromkeys(shares, 1.0)
+        weight = 1.0 / sum(shares[label] for label in people)
+        return {label: weight if label in people else 0.0 for label in shares}
+
+
 class Sirius:
     """Sirius (Liu et al. 2022, arXiv:2211.08416), guarded.
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.weights import Iwr, Sirius, Uniform, class_shares, step_weights
+from policies.weights import HgDagger, Iwr, Sirius, Uniform, class_shares, step_weights
 from robot_stack.interventions import Label
 from robot_stack.types import ConfigError
 
@@ -14,7 +14,9 @@ SHARES = st.dictionaries(st.sampled_from(LEARNED), st.floats(1e-5, 1.0), min_siz
 
 
 @given(SHARES)
-@pytest.mark.parametrize("weighting", [Uniform(), Iwr(), Sirius()], ids=["uniform", "iwr", "sirius"])
+@pytest.mark.parametrize(
+    "weighting", [Uniform(), Iwr(), HgDagger(), Sirius()], ids=["uniform", "iwr", "hg_dagger", "sirius"]
+)
 def test_weights_are_finite_not_negative_and_one_on_average_for_any_class_shares(weighting, shares) -> None:
     weights = weighting(shares)
     assert set(weights) == set(shares)
@@ -59,6 +61,14 @@ def test_sirius_where_the_published_weight_of_the_robot_is_negative() -> None:
 def test_iwr_gives_interventions_half_of_the_loss() -> None:
     weights = Iwr()({Label.ROBOT: 0.9, Label.INTERVENTION: 0.1})
     assert weights[Label.INTERVENTION] * 0.1 == pytest.approx(0.5)
+
+
+def test_hg_dagger_learns_from_people_only() -> None:
+    weights = HgDagger()(
+        {Label.DEMONSTRATION: 0.3, Label.INTERVENTION: 0.1, Label.ROBOT: 0.5, Label.PRE_INTERVENTION: 0.1}
+    )
+    assert weights[Label.ROBOT] == weights[Label.PRE_INTERVENTION] == 0.0
+    assert weights[Label.DEMONSTRATION] == weights[Label.INTERVENTION] == pytest.approx(2.5)
 
 
 def test_idle_steps_have_no_weight_and_no_share() -> None:
