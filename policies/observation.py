@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.actions import FieldVector
+from policies.augment import cropped, recolored
 from policies.normalize import Normalizer
 from policies.vision import Encoder
 from robot_stack.picture import IMAGE
@@ -20,18 +21,29 @@ class Images:
 
     encoder: makes the network of one camera, pictures (N, 3, h, w) in [-1, 1] -> (N, features), from its picture size.
     resolution: (height, width) they are shrunk to when loaded [px]. crop: (height, width) cut out of that, at a random
-    place in training and in the middle otherwise [px].
+    place in training and in the middle otherwise [px]. color: how much their light is changed in training, as
+    `policies.augment.recolored` says.
     """
 
     encoder: Callable[[tuple[int, int]], nn.Module]
     resolution: tuple[int, int]
     crop: tuple[int, int]
+    color: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolution", tuple(self.resolution))  # a config gives lists
         object.__setattr__(self, "crop", tuple(self.crop))
         if self.crop[0] > self.resolution[0] or self.crop[1] > self.resolution[1]:
             raise ConfigError(f"crop {self.crop} is larger than resolution {self.resolution}")
+        if not 0.0 <= self.color <= 1.0:
+            raise ConfigError(f"images.color={self.color}: expected a strength from 0 (not at all) to 1")
+
+    def prepared(self, pictures: Tensor, training: bool) -> Tensor:
+        """Bytes (N, height, width, 3) of `resolution` as an encoder sees them, (N, 3, h, w) in [-1, 1]."""
+        light = cropped(pictures, self.crop, anywhere=training).permute(0, 3, 1, 2).float() / 255.0
+        if training and self.color > 0.0:
+            light = recolored(light, self.color)
+        return light * 2.0 - 1.0
 
 
 class Observation(nn.Module):
@@ -67,23 +79,8 @@ class Observation(nn.Module):
         if self.vector.size:
             parts.append(self.normalize(self.vector.encode(self.vector.join(history, lead=2))))
         for camera, encoder in self.encoders.items():
+            assert self.images is not None
             pictures = history[IMAGE + camera]  # (B, T, h, w, 3) bytes
-            features = encoder(self._cropped(pictures.flatten(0, 1)))
+            features = encoder(self.images.prepared(pictures.flatten(0, 1), self.training))
             parts.append(features.unflatten(0, pictures.shape[:2]))
         return torch.cat(parts, dim=-1)
-
-    def _cropped(self, pictures: Tensor) -> Tensor:
-        """Bytes (N, H, W, 3) -> (N, 3, h, w) in [-1, 1]."""
-        assert self.images is not None
-        count, height, width = pictures.shape[:3]
-        h, w = self.images.crop
-        if self.training:
-            top = torch.randint(height - h + 1, (count,)).to(pictures.device)
-            left = torch.randint(width - w + 1, (count,)).to(pictures.device)
-        else:
-            top = torch.full((count,), (height - h) // 2, device=pictures.device)
-            left = torch.full((count,), (width - w) // 2, device=pictures.device)
-        rows = top[:, None, None] + torch.arange(h, device=pictures.device)[:, None]
-        columns = left[:, None, None] + torch.arange(w, device=pictures.device)
-        cut = pictures[torch.arange(count, device=pictures.device)[:, None, None], rows, columns]  # (N, h, w, 3)
-        return cut.permute(0, 3, 1, 2).float() / 127.5 - 1.0
