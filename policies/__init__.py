@@ -149,11 +149,16 @@ class Policy(nn.Module):
         """
         raise NotImplementedError
 
-    def draw(self, condition: Tensor, generators: Sequence[Generator] | None) -> Tensor:
-        """Normal noise, a draw a sample, made on the CPU so that a seed means the same on every device (B, H, D)."""
-        shape = (self.window.horizon, self.targets.size)
+    def draw(
+        self, condition: Tensor, generators: Sequence[Generator] | None, shape: Sequence[int] | None = None
+    ) -> Tensor:
+        """Normal noise, a draw a sample, made on the CPU so that a seed means the same on every device (B, *shape).
+
+        shape: of one draw; that of a chunk of network numbers by default.
+        """
+        shape = shape if shape is not None else (self.window.horizon, self.targets.size)
         each = generators if generators is not None else [None] * len(condition)
-        return torch.stack([torch.randn(shape, generator=generator) for generator in each]).to(condition)
+        return torch.stack([torch.randn(*shape, generator=generator) for generator in each]).to(condition)
 
 
 __all__ = ["Batch", "Interface", "Policy", "Window"]

@@ -35,6 +35,7 @@ NETS: dict[str, dict[str, Any]] = {
         "width": 32,
         "layers": 2,
     },
+    "gru": {"_target_": "policies.networks.recurrent.Recurrent", "_partial_": True, "rows": 2, "width": 64},
     "transformer": {
         "_target_": "policies.networks.transformer.TransformerDenoiser",
         "_partial_": True,
@@ -43,14 +44,20 @@ NETS: dict[str, dict[str, Any]] = {
         "layers": 2,
     },
 }
+NETS |= {"velocity": NETS["unet"], "flow": NETS["perceptrons"]}
+NETS |= {"beso": {**NETS["perceptrons"], "width": 256}}  # wider than a chunk has numbers: it must put out noise too
 BC = {"_target_": "policies.bc.BehaviourCloning"}
 DIFFUSION = {"_target_": "policies.diffusion.Diffusion", "prediction": "sample"}
 HEADS: dict[str, dict[str, Any]] = {
     "bc": BC,
     "bctransformer": BC,
+    "gru": {"_target_": "policies.gmm.GaussianMixture", "modes": 2, "least": 0.03},
     "perceptrons": DIFFUSION,
     "unet": {**DIFFUSION, "prediction": "noise"},
     "transformer": {**DIFFUSION, "prediction": "noise"},
+    "velocity": {**DIFFUSION, "prediction": "velocity", "sampler": "ddpm"},
+    "beso": {"_target_": "policies.beso.Beso"},
+    "flow": {"_target_": "policies.flow.Flow"},
 }
 IMAGES = {
     "_target_": "policies.observation.Images",
@@ -58,7 +65,7 @@ IMAGES = {
     "resolution": [24, 32],
     "crop": [20, 28],
 }
-POLICIES = ("bc", "bctransformer", "perceptrons", "unet", "transformer", "bc_images", "perceptrons_images")
+POLICIES = (*HEADS, "bc_images", "perceptrons_images")
 
 
 def _config(name: str) -> dict[str, Any]:
@@ -146,6 +153,14 @@ def training(store: Store, tmp_path: Path, config_of: Callable[[str], dict[str, 
         "log_every": 5,
         "validate_every": 10,
         "checkpoint_every": 1000,
+        "rollouts": 0,
+        "rollout_every": 10,
+        "keep": 1,
+        "patience": 0,
+        "tracker": None,
+        "compile": False,
+        "schedule": "cosine",
+        "accumulate": 1,
         "seed": 0,
         "precision": "float32",
         "threads": 1,

@@ -1,0 +1,92 @@
+"""The mixture of Gaussians over chunks, against torch's own distributions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+
+from policies import checkpoint
+from policies.gmm import GaussianMixture, Mixture
+from policies.windows import Windows
+from robot_stack.spec import Spec
+from robot_stack.store import Store
+
+B, K, H, D = 4, 3, 5, 2
+
+
+def random_mixture(horizon: int = H) -> tuple[Mixture, Tensor]:
+    generator = Generator().manual_seed(0)
+    weight = torch.randn(B, K, generator=generator).log_softmax(dim=1)
+    mean = torch.randn(B, K, horizon, D, generator=generator)
+    deviation = 0.1 + torch.rand(B, K, horizon, D, generator=generator)
+    return Mixture(weight, mean, deviation), torch.randn(B, horizon, D, generator=generator)
+
+
+def reference(mixture: Mixture, steps: int) -> MixtureSameFamily:
+    """Of the first steps of a chunk."""
+    modes = Independent(Normal(mixture.mean[:, :, :steps], mixture.deviation[:, :, :steps]), 2)
+    return MixtureSameFamily(Categorical(logits=mixture.weight), modes)
+
+
+@pytest.mark.parametrize("steps", range(1, H + 1))
+def test_the_steps_of_a_chunk_add_up_to_its_likelihood(steps: int) -> None:
+    mixture, chunk = random_mixture()
+    ours = mixture.log_likelihood(chunk)
+    assert ours.shape == (B, H)
+    expected = reference(mixture, steps).log_prob(chunk[:, :steps])
+    assert torch.allclose(ours[:, :steps].sum(dim=1), expected, atol=1e-4)
+
+
+def test_what_comes_after_the_end_does_not_change_the_steps_before_it() -> None:
+    mixture, chunk = random_mixture()
+    before = mixture.log_likelihood(chunk)
+    chunk[:, 3:] += 10.0
+    assert torch.equal(before[:, :3], mixture.log_likelihood(chunk)[:, :3])
+
+
+@pytest.fixture
+def policy(config_of: Callable[[str], dict[str, Any]], store: Store, spec: Spec) -> tuple[GaussianMixture, Windows]:
+    torch.manual_seed(0)
+    config = config_of("gru")
+    built = checkpoint.build(config, spec)
+    assert isinstance(built, GaussianMixture)
+    data = Windows(store.episodes, config["observe"], config["act"], built.window)
+    built.fit(data.observe, data.numbers())
+    return built.eval(), data
+
+
+def test_modes_are_drawn_by_their_share_and_stay_the_same_along_a_chunk(
+    policy: tuple[GaussianMixture, Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, count = policy[0], 2000
+    shape = (drawn.window.horizon, drawn.targets.size)
+    mean = torch.tensor([-0.5, 0.0, 0.5])[None, :, None, None].expand(count, -1, *shape)
+    weight = torch.tensor([0.2, 0.5, 0.3]).log().expand(count, -1)
+    monkeypatch.setattr(drawn, "mixture", lambda history: Mixture(weight, mean, torch.ones_like(mean)))
+    monkeypatch.setattr(drawn, "decode", lambda vector, history: vector)
+    chunk = drawn.act({}, generators=[Generator().manual_seed(seed) for seed in range(count)])
+    nearest = (chunk[:, None] - mean).abs().mean(dim=(-1, -2)).argmin(dim=1)
+    shares = torch.bincount(nearest, minlength=3) / count
+    assert torch.allclose(shares, torch.tensor([0.2, 0.5, 0.3]), atol=0.04)  # four standard errors
+    noise = chunk - mean[torch.arange(count), nearest]
+    assert noise.std().item() == pytest.approx(drawn.least, rel=0.05)
+
+
+def test_the_mixture_is_exact_when_the_rest_is_bfloat16(policy: tuple[GaussianMixture, Windows]) -> None:
+    drawn, data = policy
+    batch = data.batch(torch.arange(8))
+    exact = drawn.loss(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(drawn.loss(batch), exact, rtol=1e-5)
+
+
+def test_a_deviation_is_never_below_the_least(policy: tuple[GaussianMixture, Windows]) -> None:
+    drawn, data = policy
+    with torch.no_grad():
+        for parameter in drawn.net.parameters():
+            parameter.mul_(100.0)
+    mixture = drawn.mixture(data.batch(torch.arange(8)).observe)
+    assert mixture.deviation.min().item() == pytest.approx(drawn.least, rel=1e-3)
