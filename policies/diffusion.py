@@ -1,69 +1,88 @@
 """Diffusion Policy (Chi et al. 2023, arXiv:2303.04137): a chunk is denoised from noise, given what was seen.
 
-Schedules and the DDIM update are those of `diffusers`. Trailing timesteps, so that sampling starts at pure noise
-(Lin et al. 2023, arXiv:2305.08891); every estimate of the clean chunk is clipped to the limits of the data.
+Schedule and timesteps are those of `diffusers`; so are the samplers' numbers, without its work in every step.
+Trailing timesteps, so that sampling starts at pure noise (Lin et al. 2023, arXiv:2305.08891).
 """
 
-from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Unpack
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
-from policies import Batch, Interface, Policy
+from policies import Batch, Interface
+from policies.denoiser import Denoiser, Net, Plan
+from policies.samplers import one_of
 from robot_stack.spec import Spec
 from robot_stack.types import ConfigError
 
-PREDICTIONS = {"noise": "epsilon", "sample": "sample"}
-"""Our words, and those of diffusers."""
+PREDICTIONS = ("noise", "sample", "velocity")
 
 
-class Diffusion(Policy):
-    """net: makes the network from (horizon, size, condition). levels: of noise in training. steps: of the sampler,
-    unless told at call. prediction: what the network predicts, `noise` (convolutions) or `sample`, the clean chunk
-    (perceptrons)."""
+class Diffusion(Denoiser):
+    """levels: of noise in training. prediction: what the network predicts: `noise` (convolutions, transformers),
+    `sample`, the clean chunk (perceptrons, which fail with the others), or `velocity`, a mix of the two that is well
+    conditioned at every level (Salimans and Ho 2022, arXiv:2202.00512)."""
 
     def __init__(
         self,
         spec: Spec,
-        net: Callable[[int, int, int], nn.Module],
+        net: Net,
         prediction: str = "noise",
         levels: int = 100,
+        sampler: str = "ddim",
         steps: int = 10,
+        guidance: float = 1.0,
         **interface: Unpack[Interface],
     ) -> None:
-        super().__init__(spec, **interface)
-        if prediction not in PREDICTIONS:
-            raise ConfigError(f"prediction={prediction!r}: choose one of {', '.join(PREDICTIONS)}")
-        self.net = net(self.window.horizon, self.targets.size, self.condition_size)
-        self.prediction = prediction
-        self.steps = steps
-        self.scheduler = DDIMScheduler(
-            num_train_timesteps=levels,
-            beta_schedule="squaredcos_cap_v2",
-            clip_sample=True,
-            prediction_type=PREDICTIONS[prediction],
-            timestep_spacing="trailing",
-        )
+        super().__init__(spec, net, sampler, steps, guidance, **interface)
+        self.prediction = one_of("prediction", prediction, PREDICTIONS)
+        self.levels = levels
 
     def loss(self, batch: Batch) -> Tensor:
-        """Squared error of the predicted noise or clean chunk, mean over the network's dimensions (B, horizon)."""
+        """Squared error of what the network predicts, mean over its dimensions (B, horizon)."""
         clean = self.encode(batch.action, batch.observe)
         noise = torch.randn_like(clean)
-        level = torch.randint(self.scheduler.config.num_train_timesteps, (len(clean),), device=clean.device)
-        noisy = self.scheduler.add_noise(clean, noise, level)
+        level = torch.randint(self.levels, (len(clean),), device=clean.device)
+        schedule = scheduler(self.levels)
+        noisy = schedule.add_noise(clean, noise, level)
         predicted = self.net(noisy, level, self.condition(batch.observe))
-        return (predicted - (noise if self.prediction == "noise" else clean)).square().mean(dim=-1)
+        if self.prediction == "velocity":
+            wanted = schedule.get_velocity(clean, noise, level)
+        else:
+            wanted = noise if self.prediction == "noise" else clean
+        return (predicted - wanted).square().mean(dim=-1)
 
-    def act(
-        self, history: dict[str, Tensor], steps: int | None = None, generators: Sequence[Generator] | None = None
-    ) -> Tensor:
-        """A chunk drawn for each history, with `steps` DDIM steps."""
-        condition = self.condition(history)
-        chunk = self.draw(condition, generators)
-        self.scheduler.set_timesteps(steps or self.steps)
-        for level in self.scheduler.timesteps:
-            predicted = self.net(chunk, level.to(chunk.device).expand(len(chunk)), condition)
-            chunk = self.scheduler.step(predicted, level, chunk).prev_sample
-        return self.decode(chunk, history)
+    def plan(self, steps: int) -> Plan:
+        """Timesteps that are evenly spaced and end at the last level."""
+        return _plan(self.levels, steps)
+
+    def estimate(self, chunk: Tensor, sigma: Tensor | float, level: Tensor, condition: Tensor) -> Tensor:
+        """The clean chunk (B, H, D); the network sees it scaled to unit variance, as in training."""
+        shrink = (1.0 + sigma**2) ** -0.5  # square root of alpha bar
+        predicted = self.net(chunk * shrink, level, condition)
+        if self.prediction == "sample":
+            return predicted
+        if self.prediction == "noise":
+            return chunk - sigma * predicted
+        return shrink * (shrink * chunk - sigma * predicted)
+
+
+@lru_cache
+def scheduler(levels: int) -> DDIMScheduler:
+    """The squared cosine schedule (Nichol and Dhariwal 2021, arXiv:2102.09672)."""
+    return DDIMScheduler(
+        num_train_timesteps=levels, beta_schedule="squaredcos_cap_v2", timestep_spacing="trailing", clip_sample=True
+    )
+
+
+@lru_cache
+def _plan(levels: int, steps: int) -> Plan:
+    if not 1 <= steps <= levels:
+        raise ConfigError(f"steps={steps}: this policy knows {levels} levels of noise; choose 1 to {levels}")
+    schedule = scheduler(levels)
+    schedule.set_timesteps(steps)
+    timesteps = schedule.timesteps.tolist()
+    sigmas = [float((1.0 / alpha - 1.0) ** 0.5) for alpha in schedule.alphas_cumprod.double()[timesteps]]
+    return Plan((*sigmas, 0.0), tuple(map(float, timesteps)), (1.0 + sigmas[0] ** 2) ** 0.5)

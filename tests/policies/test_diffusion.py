@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Generator, Tensor, nn
 
 from policies import Batch, Policy, Window
 from policies.bc import BehaviourCloning
-from policies.diffusion import Diffusion
+from policies.diffusion import Diffusion, scheduler
 from policies.networks.mlp import Mlp, MlpDenoiser
 from policies.networks.unet1d import UNet1d
 from robot_stack.spec import Field, Spec
@@ -29,7 +32,9 @@ class Oracle(nn.Module):
 
     def forward(self, chunk: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
         a = torch.tensor([alpha_bar(int(t)) for t in timestep], dtype=torch.float32)[:, None, None]
-        return self.clean if self.prediction == "sample" else (chunk - a.sqrt() * self.clean) / (1.0 - a).sqrt()
+        noise = (chunk - a.sqrt() * self.clean) / (1.0 - a).sqrt()
+        velocity = a.sqrt() * noise - (1.0 - a).sqrt() * self.clean
+        return {"sample": self.clean, "noise": noise, "velocity": velocity}[self.prediction]
 
 
 def alpha_bar(t: int, levels: int = 100) -> float:
@@ -41,24 +46,29 @@ def alpha_bar(t: int, levels: int = 100) -> float:
     return math.prod(1.0 - min(1.0 - f((i + 1) / levels) / f(i / levels), 0.999) for i in range(t + 1))
 
 
-def made(prediction: str, net: Any) -> Diffusion:
-    return Diffusion(SPEC, net, prediction, observe=["x"], act=["y"], window=WINDOW)
+def made(prediction: str, net: Any, **options: Any) -> Diffusion:
+    return Diffusion(SPEC, net, prediction, observe=["x"], act=["y"], window=WINDOW, **options)
 
 
 def test_the_noise_schedule_is_the_squared_cosine() -> None:
-    schedule = made("sample", MlpDenoiser).scheduler.alphas_cumprod
-    assert np.allclose(schedule, [alpha_bar(t) for t in range(100)], rtol=1e-4, atol=1e-7)
+    assert np.allclose(scheduler(100).alphas_cumprod, [alpha_bar(t) for t in range(100)], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(("steps", "first"), [(10, [99, 89, 79]), (4, [99, 74, 49]), (1, [99])])
 def test_sampling_starts_at_the_last_level_whatever_the_number_of_steps(steps: int, first: list[int]) -> None:
-    scheduler = made("sample", MlpDenoiser).scheduler
-    scheduler.set_timesteps(steps)
-    assert scheduler.timesteps.tolist()[: len(first)] == first
-    assert len(scheduler.timesteps) == steps
+    plan = made("sample", MlpDenoiser).plan(steps)
+    assert list(plan.told[: len(first)]) == first
+    assert len(plan.told) == steps == len(plan.sigmas) - 1
+    assert plan.sigmas[0] == pytest.approx(math.sqrt(1.0 / alpha_bar(99) - 1.0), rel=1e-3)
+    assert plan.sigmas[-1] == 0.0
 
 
-@pytest.mark.parametrize("prediction", ["noise", "sample"])
+def test_more_steps_than_levels_are_refused() -> None:
+    with pytest.raises(ConfigError, match="choose 1 to 100"):
+        made("sample", MlpDenoiser).plan(101)
+
+
+@pytest.mark.parametrize("prediction", ["noise", "sample", "velocity"])
 @pytest.mark.parametrize("steps", [1, 3, 10])
 def test_a_perfect_network_brings_the_data_back(prediction: str, steps: int) -> None:
     clean = torch.rand(5, 8, 2, generator=Generator().manual_seed(0)) * 1.8 - 0.9
@@ -67,25 +77,58 @@ def test_a_perfect_network_brings_the_data_back(prediction: str, steps: int) -> 
     assert torch.allclose(chunk, clean, atol=2e-3)
 
 
-def test_each_step_is_that_of_ddim() -> None:
-    """x' = sqrt(a') x0 + sqrt(1 - a') noise, with x0 clipped and the noise that belongs to it (Song et al. 2021)."""
+THEIRS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
+    "ddim": (DDIMScheduler, {"clip_sample": True}, {"use_clipped_model_output": True}),
+    "ddpm": (DDPMScheduler, {"clip_sample": True}, {}),
+    "dpm++": (DPMSolverMultistepScheduler, {"thresholding": False}, {}),
+}
+
+
+@pytest.mark.parametrize("prediction", ["noise", "sample", "velocity"])
+@pytest.mark.parametrize("sampler", THEIRS)
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of diffusers, with numpy 2
+@pytest.mark.parametrize("steps", [4, 10, 20])
+def test_each_sampler_is_that_of_diffusers(prediction: str, sampler: str, steps: int) -> None:
+    """DPM-Solver++ has no limits there; they are set after each estimate, and it is given that."""
     torch.manual_seed(0)
-    policy = made("noise", lambda h, d, c: UNet1d(h, d, c, channels=(8, 16))).eval()
-    condition = torch.zeros(1, 2)
-    x = torch.randn(8, 2, generator=Generator().manual_seed(7))[None]
+    policy = made(prediction, lambda h, d, c: MlpDenoiser(h, d, c, width=32, blocks=1), sampler=sampler).eval()
+    make, limits, step_with = THEIRS[sampler]
+    words = {"noise": "epsilon", "sample": "sample", "velocity": "v_prediction"}
+    theirs = make(
+        num_train_timesteps=100,
+        beta_schedule="squaredcos_cap_v2",
+        timestep_spacing="trailing",
+        prediction_type="sample" if sampler == "dpm++" else words[prediction],
+        **limits,
+    )
+    theirs.set_timesteps(steps)
+    drawn = Generator().manual_seed(7)
+    chunk = torch.randn(8, 2, generator=drawn)[None]
     with torch.inference_mode():
-        for level, after in [(99, 74), (74, 49), (49, 24), (24, -1)]:
-            a, b = alpha_bar(level), alpha_bar(after) if after >= 0 else 1.0
-            noise = policy.net(x, torch.tensor([level]), condition)
-            clean = ((x - math.sqrt(1 - a) * noise) / math.sqrt(a)).clamp(-1, 1)
-            x = math.sqrt(b) * clean + math.sqrt(1 - b) * noise
-        ours = policy.act({"x": torch.zeros(1, 1, 2)}, 4, [Generator().manual_seed(7)])
-    assert torch.allclose(ours, x, atol=1e-4)
+        for level in theirs.timesteps:
+            given = policy.net(chunk, level[None], torch.zeros(1, 2))
+            if sampler == "dpm++":
+                a = theirs.alphas_cumprod[level]
+                sigma = float((1.0 / a - 1.0).sqrt())
+                given = policy.estimate(chunk / a.sqrt(), sigma, level[None], torch.zeros(1, 2)).clamp(-1, 1)
+            draws = {"generator": drawn} if sampler == "ddpm" else {}
+            chunk = theirs.step(given, level, chunk, **draws, **step_with).prev_sample
+        ours = policy.act({"x": torch.zeros(1, 1, 2)}, steps, [Generator().manual_seed(7)])
+    assert torch.allclose(ours, chunk, atol=2e-3)
 
 
-def test_an_unknown_prediction_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="choose one of noise, sample"):
-        made("velocity", MlpDenoiser)
+@pytest.mark.parametrize("key", ["prediction", "sampler"])
+def test_an_unknown_choice_is_refused_with_those_there_are(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}='speed': choose one of "):
+        made(**{"prediction": "sample", "net": MlpDenoiser, key: "speed"})
+
+
+def test_the_sampler_may_be_changed_between_calls_and_a_misspelt_one_is_refused() -> None:
+    policy = made("sample", MlpDenoiser)
+    policy.sampler = "dpm++"
+    with pytest.raises(ConfigError, match="choose one of ddim, ddpm, heun"):
+        policy.sampler = "dpmpp"
+    assert policy.sampler == "dpm++"
 
 
 def test_a_horizon_that_the_levels_cannot_halve_is_refused() -> None:
