@@ -121,11 +121,14 @@ class Policy(nn.Module):
         `unflatten(1, (window.history, row_size))` gives the rows back. told: False to leave out what it was told, as
         classifier-free guidance wants; while training, it is left out of a share of the windows by itself.
         """
-        rows = self.observation(history)  # (B, T, size)
-        if self.conditioning is not None:
-            goal = self.conditioning(history, len(rows), told)  # (B, size)
-            rows = torch.cat([rows, goal[:, None].expand(-1, rows.shape[1], -1)], dim=-1)
-        return rows.flatten(1)
+        return self.with_goal(self.observation(history), history, told).flatten(1)
+
+    def with_goal(self, rows: Tensor, history: Mapping[str, Tensor], told: bool = True) -> Tensor:
+        """Rows (B, T, N) with what the policy was told to do beside each of them (B, T, N + G)."""
+        if self.conditioning is None:
+            return rows
+        goal = self.conditioning(history, len(rows), told)  # (B, G)
+        return torch.cat([rows, goal[:, None].expand(-1, rows.shape[1], -1)], dim=-1)
 
     def encode(self, action: Tensor, history: Mapping[str, Tensor]) -> Tensor:
         """Physical actions (B, H, width) that follow a history, as the network's numbers in [-1, 1] (B, H, D)."""

@@ -73,11 +73,13 @@ class Observation(nn.Module):
         if self.vector.size:
             self.normalize.fit(self.vector.encode(self.vector.join(observe, lead=1)), fixed=self.vector.bounded)
 
+    def numbers(self, history: Mapping[str, Tensor]) -> Tensor:
+        """All but the pictures (B, T, vector.size)."""
+        return self.normalize(self.vector.encode(self.vector.join(history, lead=2)))
+
     def forward(self, history: Mapping[str, Tensor]) -> Tensor:
         """(B, T, size)."""
-        parts = []
-        if self.vector.size:
-            parts.append(self.normalize(self.vector.encode(self.vector.join(history, lead=2))))
+        parts = [self.numbers(history)] if self.vector.size else []
         for camera, encoder in self.encoders.items():
             assert self.images is not None
             pictures = history[IMAGE + camera]  # (B, T, h, w, 3) bytes
