@@ -60,7 +60,7 @@ def run(context: Context) -> None:
     observer = Observer(context.bus, station, pilot.window.history)
     rows = _first_rows(context, observer, pilot.window.history)
     if rows is not None:
-        pilot.chunk(rows, station)  # the first call is the slowest: not in flight
+        pilot.warm_up(rows, station)
         _fly(context, station, pilot, observer)
 
 

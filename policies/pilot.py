@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from policies import checkpoint
+from policies.inference import WARM_UP, Inference
 from robot_stack.picture import IMAGE, shrink
 from robot_stack.spec import Record, Spec
 from robot_stack.station import Topic
@@ -37,7 +38,7 @@ class Pilot:
 
     path: a checkpoint, or a training run, of which the newest is taken. steps: of the sampler, None for the policy's
     own. device: None for the GPU if there is one. threads: of torch on the CPU; one is fastest for small networks.
-    seed: of what is drawn.
+    seed: of what is drawn. precision: of the networks' products, float32 or bfloat16.
 
     Ask it again after `window.execute` rows, not in every row: a policy of chunks that is asked in every row loses half
     of its success, because it falls from one way of doing a thing into another.
@@ -50,11 +51,13 @@ class Pilot:
         device: str | None = None,
         threads: int = 1,
         seed: int = 0,
+        precision: str = "float32",
     ) -> None:
         torch.set_num_threads(threads)
         self.checkpoint = checkpoint.load(path)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.policy = self.checkpoint.policy().to(self.device)
+        self.policy = self.checkpoint.policy()
+        self._infer = Inference(self.policy, self.device, precision)
         self.window = self.policy.window
         self.steps = steps
         self._generator = Generator().manual_seed(seed)
@@ -76,6 +79,11 @@ class Pilot:
                 f"{what} makes {station.rate:g}; set its rate={rate:g}, or train on data of this rate"
             )
 
+    def warm_up(self, rows: Sequence[Record], station: Flown) -> None:
+        """Propose a few chunks that nobody flies: the first ones are the slowest."""
+        for _ in range(WARM_UP):
+            self.chunk(rows, station)
+
     def chunk(self, rows: Sequence[Record], station: Flown) -> Record:
         """The chunk that follows `window.history` rows, oldest first; its first waypoint is at the last row's time."""
         return self.chunks([rows], station, [self._generator])[0]
@@ -84,9 +92,8 @@ class Pilot:
         self, histories: Sequence[Sequence[Record]], station: Flown, generators: Sequence[Generator]
     ) -> list[Record]:
         """One chunk a history, computed together. generators: what is drawn for each."""
-        with torch.inference_mode():
-            observed = {name: self._stack(histories, name).to(self.device) for name in self.policy.observes}
-            action = self.policy.act(observed, self.steps, generators).cpu()
+        observed = {name: self._stack(histories, name) for name in self.policy.observes}
+        action = self._infer(observed, self.steps, generators)
         if not torch.isfinite(action).all():
             raise SpecError(f"the policy proposed a number that is not finite, from rows at {_last_times(histories)} s")
         parts = {name: part.numpy() for name, part in self.policy.targets.split(action).items()}

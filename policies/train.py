@@ -1,8 +1,11 @@
 """The training loop, for every policy. It reads from top to bottom in the order in which things happen.
 
 `robot-stack train` calls `run`. The state of a run is its step, the weights, their average with its counter, AdamW's
-moments and the random generators; learning rate and order of the data are functions of the step. All of it is in each
-checkpoint, so that an interrupted run that resumes ends with the same bits as one that was not interrupted.
+moments, and what was the best so far; learning rate, order of the data and noise are functions of the step. All of it
+is in each checkpoint, so that an interrupted run that resumes ends with the same bits as one that was not interrupted.
+
+The same file runs on several GPUs and nodes: `torchrun --nproc-per-node 4 .venv/bin/robot-stack train …`. A step then
+learns from the same windows as on one, each process from its share of them.
 """
 
 import json
@@ -11,21 +14,26 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from policies import Batch, Policy, checkpoint
+from policies.best import Best
+from policies.card import card_of, measure_latency
 from policies.dataset import Dataset, load_dataset
 from policies.ema import Ema
+from policies.machines import out_of_memory, start
+from policies.rollouts import fly_in_training
+from policies.tracking import Tracker
 from policies.windows import Order
 from robot_stack.progress import bar
 from robot_stack.store.provenance import learned_from, read_records
@@ -33,6 +41,8 @@ from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 CURVE = "curve.jsonl"
 """The learning curve, in the folder of the run: a JSON object a line."""
+SCHEDULES = ("cosine", "constant")
+"""Of the learning rate after its warm-up."""
 
 
 @dataclass
@@ -59,65 +69,132 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
     if resumed is not None:
         config = checkpoint.load_training(resumed)[0]["config"]
     torch.set_num_threads(config["threads"])
-    torch.manual_seed(config["seed"])
-    device = torch.device(config["device"] or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.manual_seed(config["seed"])  # of the weights
+    machines = start(config)
+    if config["schedule"] not in SCHEDULES:
+        raise ConfigError(f"schedule={config['schedule']!r}: choose one of {', '.join(SCHEDULES)}")
     folder = Path(config["out"])
-    if resumed is None and any(folder.glob(f"{checkpoint.PREFIX}*")):
-        raise ConfigError(f"{folder} holds a training run; resume={folder} goes on with it, out=… starts another")
-    checkpoint.check_writable(folder)
+    if machines.is_main_process:
+        _check_free(folder, resumed)
+    console = console if machines.is_main_process else Console(quiet=True)
 
-    data = load_dataset(config, instantiate(config["weights"], _convert_="all"), device)
-    data.describe(console)
-    policy = checkpoint.build(config["policy"], data.spec).to(device)
-    policy.fit(data.training.observe, data.training.numbers())
-    state = State(policy, config, data)
-    if resumed is not None:
-        state.restore(resumed)
-    order = Order(len(data.training), config["batch"], config["seed"])
-    console.print(
-        f"{type(policy).__name__}: {state.size / 1e6:.2f} M parameters on {device}; {len(data.training)} windows, "
-        f"{order.batches} batches of {order.batch} an epoch, {config['steps'] / order.batches:.0f} epochs"
-    )
+    with out_of_memory(config):
+        with machines.main_process_first():  # it fills the cache of pictures, the others find them there
+            data = load_dataset(config, instantiate(config["weights"], _convert_="all"), machines.device)
+        data.describe(console)
+        policy = checkpoint.build(config["policy"], data.spec).to(machines.device)
+        policy.fit(data.training.observe, data.training.numbers())
+        state = State(policy, config, data, machines)
+        if resumed is not None:
+            state.restore(resumed)
+        order = Order(len(data.training), config["batch"], config["seed"])
+        state.check_shares(order.batch)
+        console.print(
+            f"{type(policy).__name__}: {state.size / 1e6:.2f} M parameters on {machines.device}; {len(data.training)} "
+            f"windows, {order.batches} batches of {order.batch} an epoch, {config['steps'] / order.batches:.0f} epochs"
+        )
+        with bar("train", config["steps"]) as progress, Tracker(config, machines) as tracker:
+            while not state.finished and not state.stops(stop):
+                loss = state.learn(order(state.step), order(state.step + 1))
+                if state.due("log_every"):
+                    if not math.isfinite(loss := loss.item()):
+                        raise RobotStackError(_diverged(state.step, folder))
+                    state.log(loss)
+                    state.judge(folder)
+                    tracker.log(state.curve[-1])
+                if state.step % 10 == 0 or state.finished:
+                    progress.update(state.step, state.note())
+                if state.due("checkpoint_every") and not state.finished:
+                    state.save(folder)
+    if not state.finished and state.best.exhausted:
+        console.print(
+            f"no better for {config['patience']} times: ended at step {state.step}; the best is {folder}/best"
+        )
+    return state.save(folder, latency=not stop.requested)
 
-    with bar("train", config["steps"]) as progress:
-        while state.step < config["steps"] and not stop.requested:
-            data.training.expect(order(state.step + 1))
-            loss = state.learn(data.training.batch(order(state.step)))
-            if state.step % config["log_every"] == 0 or state.step == config["steps"]:
-                if not math.isfinite(loss := loss.item()):
-                    raise RobotStackError(_diverged(state.step, folder))
-                validated = state.step % config["validate_every"] == 0 or state.step == config["steps"]
-                state.log(loss, state.validate() if validated else None)
-            if state.step % 10 == 0 or state.step == config["steps"]:
-                progress.update(state.step, state.note())
-            if state.step % config["checkpoint_every"] == 0 and state.step < config["steps"]:
-                state.save(folder)
-    return state.save(folder)
+
+class Objective(nn.Module):
+    """What is made small: the one reduction of every policy's error. A module, so that gradients are shared."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The weighted loss ()."""
+        return weighted(self.policy.loss(batch), batch)
+
+
+def weighted(errors: Tensor, batch: Batch) -> Tensor:
+    """Error (B, H) times weight, mean over the valid steps. Weights are one on average in the data, so the batch is not
+    divided by its own weights: that would raise rare classes in small batches."""
+    return (errors * batch.weight * batch.valid).sum() / batch.valid.sum()
 
 
 class State:
     """Everything of a run that changes, and how it is saved."""
 
-    def __init__(self, policy: Policy, config: Mapping[str, Any], data: Dataset) -> None:
-        self.policy, self.config, self.data = policy.train(), config, data
+    def __init__(self, policy: Policy, config: Mapping[str, Any], data: Dataset, machines: Accelerator) -> None:
+        self.policy, self.config, self.data, self.machines = policy.train(), config, data, machines
         self.ema = Ema(policy, config["ema_power"])
         self.optimiser = torch.optim.AdamW(
             policy.parameters(), lr=config["rate"], weight_decay=config["weight_decay"], betas=(0.95, 0.999), fused=True
         )
+        objective = Objective(policy)
+        self.objective = machines.prepare(torch.compile(objective) if config["compile"] else objective)
+        self.best = Best(config["keep"], config["patience"])
         self.step = 0
         self.seconds = 0.0  # of training, without validation and saving
+        self.waited = 0.0  # of them, until the data were there [s]
         self.curve: list[dict[str, float]] = []
         self.size = sum(p.numel() for p in policy.parameters())
 
-    def learn(self, batch: Batch) -> Tensor:
-        """One step of gradient descent; returns the weighted loss."""
+    @property
+    def finished(self) -> bool:
+        """All steps made, or no better for too long."""
+        return self.step >= self.config["steps"] or self.best.exhausted
+
+    def due(self, key: str) -> bool:
+        """Whether it is time for what `key` says, as it is after the last step."""
+        every = self.config[key]
+        return every > 0 and (self.step % every == 0 or self.step == self.config["steps"])
+
+    def stops(self, stop: Stop) -> bool:
+        """Whether somebody asked one of the processes to stop: all stop after the same step, or they wait for ever."""
+        if self.machines.num_processes > 1:
+            asked = torch.tensor(float(stop.requested), device=self.machines.device)
+            stop.requested = bool(self.machines.reduce(asked, "sum"))
+        return stop.requested
+
+    def check_shares(self, batch: int) -> None:
+        """Raise ConfigError unless a batch can be cut into equal shares."""
+        shares = self.machines.num_processes * self.config["accumulate"]
+        if batch % shares:
+            raise ConfigError(
+                f"a batch of {batch} windows cannot be cut into {shares} equal shares ({self.machines.num_processes} "
+                f"processes, accumulate={self.config['accumulate']}); set batch to a multiple of {shares}"
+            )
+
+    def learn(self, index: Tensor, following: Tensor) -> Tensor:
+        """One step of gradient descent on the windows `index` (B,); returns the weighted loss. `following` (B,) are
+        wanted next."""
         began = time.perf_counter()
+        rank, processes, parts = self.machines.process_index, self.machines.num_processes, self.config["accumulate"]
+        seed_step(self.config["seed"], self.step, rank)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
-        with torch.autocast(batch.action.device.type, torch.bfloat16, enabled=self.config["precision"] == "bfloat16"):
-            loss = weighted(self.policy.loss(batch), batch)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        self.data.training.expect(following[rank::processes])
+        loss = torch.zeros((), device=self.machines.device)
+        for part in range(parts):
+            asked = time.perf_counter()
+            batch = self.data.training.batch(index[rank::processes][part::parts])
+            self.waited += time.perf_counter() - asked
+            last = part == parts - 1
+            with nullcontext() if last else self.machines.no_sync(self.objective):
+                share = self.objective(batch) / parts
+                self.machines.backward(share)
+            loss += share.detach()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config["clip"])
         self.optimiser.step()
         self.ema.update(self.policy)
@@ -125,7 +202,7 @@ class State:
             torch.cuda.synchronize()  # the step is only queued until here
         self.step += 1
         self.seconds += time.perf_counter() - began
-        return loss.detach()
+        return loss
 
     @torch.no_grad()
     def validate(self) -> float | None:
@@ -142,26 +219,58 @@ class State:
                 count += float(batch.valid.sum())
         return total / count
 
-    def log(self, loss: float, validation: float | None) -> None:
+    def log(self, loss: float) -> None:
         """One point of the learning curve."""
         point = {"step": self.step, "seconds": round(self.seconds, 3), "loss": loss}
-        self.curve.append(point if validation is None else {**point, "validation": validation})
+        point["rate"] = learning_rate(self.step - 1, self.config)
+        if self.due("validate_every") and (held_out := self.validate()) is not None:
+            point["validation"] = held_out
+        self.curve.append(point)
+
+    def judge(self, folder: Path) -> None:
+        """Keep the averaged weights if they are among the best: by flights in simulation where the config asks for
+        them, else by the validation loss."""
+        point = self.curve[-1]
+        if self.config["rollouts"]:
+            if not self.due("rollout_every"):
+                return
+            if self.machines.is_main_process:
+                self.save(folder)
+                point["score"] = fly_in_training(folder, self.config)
+            self.machines.wait_for_everyone()
+        worth = point.get("score", -point["validation"] if "validation" in point else None)
+        if worth is not None and self.machines.is_main_process:
+            self.best.offer(folder, worth, self._save_policy)
+        if self.machines.num_processes > 1:
+            self.best.since = int(
+                self.machines.reduce(torch.tensor(float(self.best.since), device=self.machines.device))
+            )
 
     def note(self) -> str:
         """For the progress bar."""
-        losses = f"loss {self.curve[-1]['loss']:.4f}  " if self.curve else ""
-        held_out = [point["validation"] for point in self.curve if "validation" in point]
-        validation = f"held out {held_out[-1]:.4f}  " if held_out else ""
-        return f"{losses}{validation}{self.step / max(self.seconds, 1e-9):.1f} steps/s"
+        said = [f"loss {self.curve[-1]['loss']:.4f}"] if self.curve else []
+        for key, name in (("validation", "held out"), ("score", "score")):
+            if known := [point[key] for point in self.curve if key in point]:
+                said.append(f"{name} {known[-1]:.4f}")
+        return "  ".join([*said, f"{self.step / max(self.seconds, 1e-9):.1f} steps/s"])
 
-    def save(self, folder: Path) -> Path:
-        """Write the checkpoint of this step and the curve; the one before goes when this one is whole."""
-        older = list(folder.glob(f"{checkpoint.PREFIX}*[0-9]"))
+    def save(self, folder: Path, latency: bool = False) -> Path:
+        """Write the checkpoint of this step and the curve; the one before goes when this one is whole. latency: whether
+        how long a chunk takes is measured for its card."""
         saved = folder / f"{checkpoint.PREFIX}{self.step:07d}"
-        training = {"config": self.config, "step": self.step, "seconds": self.seconds, "updates": self.ema.updates}
-        config = {"policy": self.config["policy"], "task": self.config["task"]}
-        numbers = {**training, "curve": self.curve}
-        checkpoint.save(saved, self.ema.policy, config, self._card(), (numbers, self._tensors()))
+        if not self.machines.is_main_process:
+            return saved
+        older = list(folder.glob(f"{checkpoint.PREFIX}*[0-9]"))
+        numbers = {
+            "config": self.config,
+            "step": self.step,
+            "seconds": self.seconds,
+            "waited": self.waited,
+            "updates": self.ema.updates,
+            "best": self.best.state(),
+            "curve": self.curve,
+        }
+        self._save_policy(saved, (numbers, self._tensors()), latency)
         lines = "".join(json.dumps(point) + "\n" for point in self.curve)
         partial = folder / f".{CURVE}"
         partial.write_text(lines)
@@ -174,57 +283,55 @@ class State:
     def restore(self, saved: Path) -> None:
         """Take everything back from a checkpoint of this run."""
         numbers, tensors = checkpoint.load_training(saved)
+        if "best" not in numbers:
+            raise CheckpointError(f"{saved} was made by an older version, which drew its noise otherwise; train again")
         if learned_from(read_records(checkpoint.load(saved).card)) != learned_from(self.data.stores):
             raise CheckpointError(
                 f"the store changed since {saved} was trained; `robot-stack data verify checkpoint={saved}` says what; "
                 "start a new run, with another out=…"
             )
-        self.step, self.seconds, self.curve = numbers["step"], numbers["seconds"], numbers["curve"]
+        self.step, self.seconds, self.waited = numbers["step"], numbers["seconds"], numbers["waited"]
+        self.curve = numbers["curve"]
+        self.best.restore(numbers["best"])
         self.ema.updates = numbers["updates"]
         checkpoint.load_weights(self.ema.policy, saved / "model.safetensors")
         self.policy.load_state_dict(_under("policy.", tensors))
         _restore_optimiser(self.optimiser, _under("optimiser.", tensors))
-        torch.set_rng_state(tensors["generator.cpu"])
-        if "generator.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["generator.cuda"])
+
+    def _save_policy(
+        self,
+        folder: Path,
+        training: tuple[Mapping[str, Any], Mapping[str, Tensor]] | None = None,
+        latency: bool = False,
+    ) -> None:
+        """Write the averaged weights, to act; with `training`, to be trained further."""
+        config = {"policy": self.config["policy"], "task": self.config["task"]}
+        card = card_of(self.config, self.data, self.curve)
+        card |= {"step": self.step, "seconds": round(self.seconds, 1), "parameters": self.size}
+        card |= {"waited": round(self.waited / max(self.seconds, 1e-9), 4)}
+        if latency:
+            card["latency"] = measure_latency(self.ema.policy, self.data.training, self.machines.device)
+        checkpoint.save(folder, self.ema.policy, config, card, training)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in moments.items()}
-        tensors["generator.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["generator.cuda"] = torch.cuda.get_rng_state()
         return tensors
 
-    def _card(self) -> dict[str, Any]:
-        last = self.curve[-1] if self.curve else {}
-        return {
-            "task": self.config["task"]["name"],
-            "stores": self.data.stores,
-            "rate": self.data.rate,
-            "classes": self.data.classes,
-            "step": self.step,
-            "seconds": round(self.seconds, 1),
-            "parameters": self.size,
-            "loss": last.get("loss"),
-            "validation": next((p["validation"] for p in reversed(self.curve) if "validation" in p), None),
-            "software": {"torch": torch.__version__, "robot-stack": version("robot-stack")},
-            "threads": self.config["threads"],
-        }
 
-
-def weighted(errors: Tensor, batch: Batch) -> Tensor:
-    """The one reduction: error (B, H) times weight, mean over the valid steps. Weights are one on average in the data,
-    so the batch is not divided by its own weights: that would raise rare classes in small batches."""
-    return (errors * batch.weight * batch.valid).sum() / batch.valid.sum()
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Make all that is drawn in a step a function of the step, and different in each process."""
+    torch.manual_seed((seed * 1_000_003 + step) * 4096 + rank)
 
 
 def learning_rate(step: int, config: Mapping[str, Any]) -> float:
-    """Linear warm-up, then half a cosine down to zero at the last step."""
+    """Linear warm-up, then half a cosine down to zero at the last step; or the same to the end (`constant`)."""
     warmup, steps, peak = config["warmup"], config["steps"], float(config["rate"])
     if step < warmup:
         return peak * (step + 1) / warmup
+    if config["schedule"] == "constant":
+        return peak
     return float(peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
@@ -246,6 +353,13 @@ def stop_at_interrupt() -> Iterator[Stop]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _check_free(folder: Path, resumed: Path | None) -> None:
+    """Raise ConfigError unless a run can be written to a folder, which holds none yet."""
+    if resumed is None and any(folder.glob(f"{checkpoint.PREFIX}*")):
+        raise ConfigError(f"{folder} holds a training run; resume={folder} goes on with it, out=… starts another")
+    checkpoint.check_writable(folder)
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from policies import checkpoint, train
+from policies.card import code_commit as card_commit
 from policies.ema import Ema
 from policies.train import Stop, learning_rate, stop_at_interrupt
 from robot_stack.cli import main
@@ -36,9 +39,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> Stop:
     stop = Stop()
     learn = train.State.learn
 
-    def learn_and_stop(state: train.State, batch: Any) -> Any:
+    def learn_and_stop(state: train.State, index: Any, following: Any) -> Any:
         stop.requested = state.step + 1 == step
-        return learn(state, batch)
+        return learn(state, index, following)
 
     monkeypatch.setattr(train.State, "learn", learn_and_stop)
     return stop
@@ -52,7 +55,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Weights, their average and its counter, moments of the optimiser, generators, learning curve."""
+    """Weights, their average and its counter, moments of the optimiser, learning curve, what was the best so far."""
     training["policy"] = config_of(name)
     training["policy"]["net"] = {**training["policy"]["net"], **({} if name == "unet" else {"dropout": 0.1})}
     whole = run({**training, "out": str(tmp_path / "whole")})
@@ -67,13 +70,15 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
     numbers = [checkpoint.load_training(folder)[0] for folder in (whole, resumed)]
     assert numbers[0]["updates"] == numbers[1]["updates"] == 30
+    assert numbers[0]["best"] == numbers[1]["best"]
+    assert numbers[0]["best"]["worths"]
     curves = [[{**point, "seconds": 0.0} for point in n["curve"]] for n in numbers]
     assert curves[0] == curves[1]
 
 
 def test_only_the_newest_checkpoint_is_kept_and_the_curve_is_beside_it(training: dict[str, Any]) -> None:
     folder = run({**training, "checkpoint_every": 10})
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["curve.jsonl", "step-0000030"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["best", "curve.jsonl", "step-0000030"]
     curve = [json.loads(line) for line in (folder.parent / "curve.jsonl").read_text().splitlines()]
     assert [point["step"] for point in curve] == [5, 10, 15, 20, 25, 30]
     assert [point["step"] for point in curve if "validation" in point] == [10, 20, 30]
@@ -132,7 +137,7 @@ def test_control_c_asks_once_and_insists_twice() -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
-    config = {"warmup": 10, "steps": 100, "rate": 1.0}
+    config = {"warmup": 10, "steps": 100, "rate": 1.0, "schedule": "cosine"}
     rates = [learning_rate(step, config) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[10] == 1.0
@@ -183,3 +188,100 @@ def test_several_stores_are_trained_on_together(training: dict[str, Any], store:
     card = checkpoint.load(run({**training, "store": [str(store.path), str(copy)]})).card
     assert [noted["store"] for noted in card["stores"]] == [str(store.path), str(copy)]
     assert sum(len(noted["training"]) + len(noted["held_out"]) for noted in card["stores"]) == 12
+
+
+def test_a_batch_cut_into_parts_teaches_the_same(
+    training: dict[str, Any], config_of: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    training = {**training, "policy": config_of("bc"), "steps": 5}
+    whole = run({**training, "out": str(tmp_path / "whole")})
+    parts = run({**training, "out": str(tmp_path / "parts"), "accumulate": 4})
+    expected, found = load_file(whole / "model.safetensors"), load_file(parts / "model.safetensors")
+    for name, tensor in expected.items():
+        assert torch.allclose(tensor, found[name], atol=2e-3), name  # the last windows of episodes count a little more
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(training: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="a batch of 16 windows cannot be cut into 3 equal shares"):
+        run({**training, "accumulate": 3})
+
+
+def test_two_processes_teach_as_one(
+    training: dict[str, Any], config_of: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    training = {**training, "policy": config_of("bc"), "steps": 5}
+    one = run({**training, "out": str(tmp_path / "one")})
+    (tmp_path / "two.json").write_text(json.dumps({**training, "out": str(tmp_path / "two")}))
+    code = f"""
+import json
+from rich.console import Console
+from policies.train import Stop, train
+train(json.load(open({str(tmp_path / "two.json")!r})), Stop(), Console(quiet=True))
+"""
+    (tmp_path / "two.py").write_text(code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "two.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110.0)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected, found = (load_file(f / "model.safetensors") for f in (one, checkpoint.newest(tmp_path / "two")))
+    for name, tensor in expected.items():
+        assert torch.allclose(tensor, found[name], atol=2e-3), name
+
+
+def test_the_best_are_kept_and_a_run_that_gets_no_better_ends(
+    training: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([5.0, 3.0, 4.0, 3.5, 6.0, 1.0])
+    monkeypatch.setattr(train.State, "validate", lambda state: next(losses))
+    folder = run({**training, "keep": 2, "patience": 3, "validate_every": 5, "steps": 100})
+    assert folder.name == "step-0000025"
+    best = [checkpoint.load(folder.parent / name).card for name in ("best", "best-2")]
+    assert [card["step"] for card in best] == [10, 20]
+    assert [card["validation"] for card in best] == [3.0, 3.5]
+    assert not (folder.parent / "best-3").exists()
+
+
+def test_it_is_flown_while_it_trains(training: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    flown = []
+
+    def fly(folder: Path, config: dict[str, Any]) -> float:
+        flown.append(checkpoint.newest(folder).name)
+        return {10: 0.2, 20: 0.9, 30: 0.4}[int(flown[-1][-7:])]
+
+    monkeypatch.setattr(train, "fly_in_training", fly)
+    folder = run({**training, "rollouts": 4})
+    assert flown == ["step-0000010", "step-0000020", "step-0000030"]
+    assert checkpoint.load(folder.parent / "best").card["score"] == 0.9
+    assert checkpoint.load(folder).card["score"] == 0.4
+
+
+def test_the_curve_is_in_tensorboard_too(training: dict[str, Any]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = run({**training, "tracker": "tensorboard"})
+    events = EventAccumulator(str(folder.parent / "tensorboard")).Reload()
+    curve = [json.loads(line) for line in (folder.parent / train.CURVE).read_text().splitlines()]
+    seen = {event.step: event.value for event in events.Scalars("loss")}
+    assert seen == pytest.approx({point["step"]: point["loss"] for point in curve})
+
+
+def test_an_unknown_tracker_schedule_or_precision_is_refused(training: dict[str, Any]) -> None:
+    for key in ("tracker", "schedule", "precision"):
+        with pytest.raises(ConfigError, match=f"{key}='wrong': choose one of"):
+            run({**training, key: "wrong"})
+
+
+def test_out_of_memory_says_what_to_change(training: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr(train.State, "learn", full)
+    with pytest.raises(RobotStackError, match="batch=16, accumulate=1: double accumulate"):
+        run(training)
+
+
+def test_the_card_says_how_fast_it_is_and_from_which_code_it_came(training: dict[str, Any]) -> None:
+    card = checkpoint.load(run(training)).card
+    assert 0.0 < card["latency"]["p50"] <= card["latency"]["p99"]
+    assert card["latency"]["device"] == "cpu"
+    assert card["software"]["commit"] == card_commit()
+    assert 0.0 <= card["waited"] < 1.0
