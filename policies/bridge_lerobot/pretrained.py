@@ -1,0 +1,90 @@
+"""Opens a folder that LeRobot saved: `config.json`, `model.safetensors`, and the processors with their statistics."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from policies import Interface, Window
+from robot_stack.spec import Spec
+from robot_stack.types import CheckpointError
+
+if TYPE_CHECKING:
+    from policies.bridge_lerobot.policy import LeRobotPolicy
+
+WEIGHTS, CONFIG, PROCESSORS = "model.safetensors", "config.json", ("policy_preprocessor", "policy_postprocessor")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """kind, settings, stats: as `LeRobotPolicy` takes them. weights: name -> tensor."""
+
+    kind: str
+    settings: dict[str, Any]
+    stats: dict[str, dict[str, Any]]
+    weights: Mapping[str, Tensor]
+
+
+def read(folder: str | Path) -> Pretrained:
+    """Raises CheckpointError unless the folder is whole."""
+    folder = Path(folder)
+    try:
+        settings = json.loads((folder / CONFIG).read_text())
+        kind = settings.pop("type")
+        stats: dict[str, dict[str, Any]] = {}
+        for name in PROCESSORS:
+            stats |= _stats(folder, json.loads((folder / f"{name}.json").read_text()))
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder} is no policy that LeRobot saved: {error!r}. It needs {CONFIG}, {WEIGHTS} and "
+            f"{' and '.join(f'{name}.json' for name in PROCESSORS)}; older ones are brought up to date by LeRobot's "
+            "lerobot.processor.migrate_policy_normalization"
+        ) from error
+    if "pretrained_backbone_weights" in settings:
+        settings["pretrained_backbone_weights"] = None  # they are among the weights
+    return Pretrained(kind, settings, stats, weights)
+
+
+def open_pretrained(
+    folder: str | Path, spec: Spec, words: str = "", **interface: Unpack[Interface]
+) -> tuple[dict[str, Any], "LeRobotPolicy"]:
+    """A policy of ours with the weights of a folder that LeRobot saved, and the part of its config that only the folder
+    knows: kind, settings and statistics. With both, `policies.checkpoint.save` makes a checkpoint that needs the folder
+    no more.
+
+    Cameras of `observe` and pictures of the policy are paired in their order.
+    """
+    from policies.bridge_lerobot.policy import LeRobotPolicy
+
+    found = read(folder)
+    known = {"kind": found.kind, "settings": found.settings, "stats": found.stats}
+    policy = LeRobotPolicy(spec, **known, words=words, **interface)
+    policy.load(found.weights, folder)
+    return known, policy
+
+
+def window_of(folder: str | Path) -> Window:
+    """The window that a folder's policy was trained for: as many waypoints from now on as it proposes."""
+    from policies.bridge_lerobot.upstream import configure
+
+    found = read(folder)
+    config = configure(found.kind, found.settings)
+    ahead = config.action_delta_indices[-1] + 1
+    seen = config.observation_delta_indices or [0]
+    return Window(history=1 - seen[0], horizon=ahead, execute=min(ahead, getattr(config, "n_action_steps", ahead)))
+
+
+def _stats(folder: Path, pipeline: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of the steps that normalise, saved as `<feature>.<name>` beside the pipeline."""
+    found: dict[str, dict[str, Any]] = {}
+    for step in pipeline["steps"]:
+        if "normalizer" in step.get("registry_name", "") and "state_file" in step:
+            for key, tensor in load_file(folder / step["state_file"]).items():
+                feature, _, name = key.rpartition(".")
+                found.setdefault(feature, {})[name] = tensor.tolist()
+    return found
