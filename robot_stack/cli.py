@@ -15,12 +15,14 @@ INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 class Verb(NamedTuple):
     """What one verb is for, and where its code is: "module:function", imported when it runs and called with the config.
 
-    A verb with `actions` wants one of them as its next word; `data check` has its manual in `data_check.yaml`.
+    A verb with `actions` wants one of them as its next word; `data check` has its manual in `data_check.yaml`. `words`:
+    keys that may be given by their values alone, in this order.
     """
 
     summary: str
     target: str = ""
     actions: dict[str, str] = {}  # noqa: RUF012  a NamedTuple's default; nobody changes it
+    words: tuple[str, ...] = ()
 
 
 DATA = {
@@ -52,6 +54,13 @@ VERBS = {
     "train": Verb("train a policy on a store", "policies.train:run"),
     "eval": Verb(
         "fly a checkpoint in simulation, faster than real time: success with its interval", "policies.evaluate:run"
+    ),
+    "compare": Verb(
+        "fly two checkpoints from the same starts: is one better?", "policies.compare:run", words=("a", "b")
+    ),
+    "experiment": Verb(
+        "measure a way of learning from takeovers, with scripted people",
+        actions={"sirius": "policies.experiment.sirius:run"},
     ),
     "deploy": Verb("let a checkpoint fly the robot; take over whenever you want", "deploy.service:deploy"),
     "replay": Verb("fly a stored episode again", "deploy.service:replay"),
@@ -134,7 +143,7 @@ def _run(arguments: list[str]) -> int:
     if asks:
         print(_help(command))
         return 0
-    return _call(command, target, [_flag(override) for override in rest])
+    return _call(command, target, [_flag(override) for override in _named(rest, VERBS[name].words)])
 
 
 def _call(command: str, target: str, overrides: list[str]) -> int:
@@ -144,6 +153,14 @@ def _call(command: str, target: str, overrides: list[str]) -> int:
     config = compose(CONFIGS, command, overrides)
     module, function = target.split(":")
     return int(getattr(import_module(module), function)(config) or 0)
+
+
+def _named(overrides: list[str], words: tuple[str, ...]) -> list[str]:
+    """Plain words as the values of the keys `words`: `compare x y` is `compare a=x b=y`."""
+    keys = iter(words)
+    plain = [override for override in overrides if "=" not in override and override[:1] != "-"]
+    named = {word: f"{key}={word}" for word, key in zip(plain, keys, strict=False)}
+    return [named.get(override, override) for override in overrides]
 
 
 def _flag(override: str) -> str:
