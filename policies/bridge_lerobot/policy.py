@@ -57,7 +57,7 @@ class LeRobotPolicy(Policy):
         self.config = configure(kind, self._settings(kind, settings or {}))
         self.lead = -self.config.action_delta_indices[0]
         self._fit_together()
-        self.net: Any = make(self.config)
+        self.upstream: Any = make(self.config)  # not `net`, which is what may become one graph in flight
         self._steps = self._samplers()
         self._before, self._after = processors(self.config, stats)
         if found is not None:
@@ -66,13 +66,13 @@ class LeRobotPolicy(Policy):
     def load(self, weights: Mapping[str, Tensor], name: str | Path) -> None:
         """Take the weights that upstream saved."""
         try:
-            self.net.load_state_dict(weights)
+            self.upstream.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(f"the weights in {name} are of another network: {error}") from error
 
     def fit(self, observe: Mapping[str, Tensor], batches: Iterable[Batch]) -> None:
         """As every policy; one that was trained there keeps its limits."""
-        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.net.modules()):
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.upstream.modules()):
             raise ConfigError(
                 f"LeRobot's {self.config.type} has batch normalisation here, whose statistics the average of the "
                 "weights does not carry: set policy.settings.use_group_norm=true"
@@ -91,7 +91,7 @@ class LeRobotPolicy(Policy):
         given = self._given(batch.observe)
         given[ACTION] = torch.cat([before, action], dim=1)
         given[PADDED] = torch.cat([torch.ones_like(padded[:, :1]).expand(-1, self.lead), padded], dim=1)
-        wrong = errors(self.net, self._before(given))
+        wrong = errors(self.upstream, self._before(given))
         if wrong.ndim == 2:
             first = wrong[:, : self.lead + 1].sum(dim=1, keepdim=True)
             return torch.cat([first, wrong[:, self.lead + 1 :]], dim=1)
@@ -107,10 +107,12 @@ class LeRobotPolicy(Policy):
         """Upstream's chunk, from now on."""
         for owner, name, usual in self._steps:
             setattr(owner, name, steps or usual)
-        self.net.reset()
+        self.upstream.reset()
         given = self._before(self._given(history))
         first = next(value for value in given.values() if isinstance(value, Tensor))
-        chunk = self._after(self.net.predict_action_chunk(given, **self._noise(len(first), generators, first.device)))
+        chunk = self._after(
+            self.upstream.predict_action_chunk(given, **self._noise(len(first), generators, first.device))
+        )
         return self.decode(chunk, history)
 
     def _settings(self, kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +160,7 @@ class LeRobotPolicy(Policy):
 
     def _noise(self, count: int, generators: Sequence[Generator] | None, device: torch.device) -> dict[str, Tensor]:
         """As `draw`, in upstream's shape; empty for a policy that takes none."""
-        if "noise" not in inspect.signature(self.net.predict_action_chunk).parameters:
+        if "noise" not in inspect.signature(self.upstream.predict_action_chunk).parameters:
             return {}
         shape = (self.lead + self.window.horizon, getattr(self.config, "max_action_dim", self.targets.size))
         each = generators if generators is not None else [None] * count
@@ -166,5 +168,5 @@ class LeRobotPolicy(Policy):
 
     def _samplers(self) -> list[tuple[Any, str, int]]:
         """Where upstream keeps how many steps its sampler makes, under what name, and how many its config says."""
-        owners = (self.config, getattr(self.net, "diffusion", None))
+        owners = (self.config, getattr(self.upstream, "diffusion", None))
         return [(owner, name, getattr(owner, name)) for owner in owners for name in STEPS if hasattr(owner, name)]

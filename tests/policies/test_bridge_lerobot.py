@@ -9,6 +9,7 @@ import pytest
 import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+from omegaconf import OmegaConf
 from rich.console import Console
 from torch import Generator
 
@@ -21,9 +22,12 @@ from policies.bridge_lerobot.upstream import configure, make, processors
 from policies.pilot import Pilot
 from policies.train import Stop, train, weighted
 from policies.windows import Windows
+from robot_stack.cli import CONFIGS
+from robot_stack.configuration import compose
 from robot_stack.spec import Field, Spec
 from robot_stack.station import CHUNK_STEPS, Topic
 from robot_stack.store import Store
+from robot_stack.store.formats.replay_layout import PUSHT
 from robot_stack.types import CheckpointError, ConfigError
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -119,7 +123,7 @@ def test_its_loss_is_upstreams_when_every_step_counts_the_same(kind: str, store:
     given["action"] = torch.cat([action[:, :1].expand(-1, policy.lead, -1), action], dim=1)
     given["action_is_pad"] = torch.zeros(given["action"].shape[:2], dtype=torch.bool)
     torch.manual_seed(1)
-    theirs, _ = policy.net.forward(policy._before(given))
+    theirs, _ = policy.upstream.forward(policy._before(given))
     steps = policy.window.horizon + policy.lead  # the copy of the first waypoint counts as that one's
     ours = loss_again(policy, batch).sum(dim=1).mean() / steps
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
@@ -132,7 +136,7 @@ def test_a_weight_reaches_the_step_that_it_is_of_and_no_other(kind: str, store: 
     before = loss_again(policy, batch).detach()
     batch.action = batch.action.clone()
     batch.action[:, -1, 7] += 1.0  # the last step's target is another
-    policy.net.eval()  # without the encoder of ACT, which sees all steps
+    policy.upstream.eval()  # without the encoder of ACT, which sees all steps
     still, other = (loss_again(policy, one).detach() for one in (batch, batch))
     assert torch.equal(still, other)
     assert (before[:, -1] != still[:, -1]).any()
@@ -147,7 +151,7 @@ def test_a_weight_reaches_the_step_that_it_is_of_and_no_other(kind: str, store: 
 def test_a_policy_with_one_loss_a_batch_refuses_weights(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, batch = made(config_of_kind("act"), store)
     monkeypatch.setattr("policies.bridge_lerobot.errors.STEP_ERRORS", {})
-    policy.net.forward = lambda given: (policy.net.model(given)[0].square().mean(), {})
+    policy.upstream.forward = lambda given: (policy.upstream.model(given)[0].square().mean(), {})
     assert policy.loss(batch).shape == batch.valid.shape
     batch.weight[0, 0] = 0.0  # nobody asked for it: padding
     policy.loss(batch)
@@ -160,7 +164,7 @@ def test_what_is_drawn_takes_the_steps_it_is_told(store: Store) -> None:
     policy, batch = made(config_of_kind("diffusion"), store)
     policy.eval()
     calls: list[int] = []
-    policy.net.diffusion.unet.register_forward_hook(lambda *_: calls.append(1))
+    policy.upstream.diffusion.unet.register_forward_hook(lambda *_: calls.append(1))
     for steps in (5, None):
         policy.act(batch.observe, steps)
     assert len(calls) == 5 + 3
@@ -262,7 +266,7 @@ def test_the_key_pretrained_takes_the_weights_for_training(store: Store, tmp_pat
     config = {**config_of_kind("act"), "kind": "", "settings": {}, "pretrained": str(tmp_path / "theirs")}
     ours, batch = made(config, store)
     for name, value in policy.state_dict().items():
-        assert torch.equal(ours.net.state_dict()[name], value)
+        assert torch.equal(ours.upstream.state_dict()[name], value)
     assert loss_again(ours, batch).shape == batch.valid.shape
     with pytest.raises(CheckpointError, match=r"no policy that LeRobot saved.*config\.json"):
         made({**config, "pretrained": str(tmp_path)}, store)
@@ -300,21 +304,13 @@ def test_a_policy_of_ours_is_opened_by_lerobots_factory_and_proposes_what_our_pi
     config = PreTrainedConfig.from_pretrained(tmp_path / "exported")
     policy = get_policy_class(config.type).from_pretrained(tmp_path / "exported", config=config)
     before, after = make_pre_post_processors(config, pretrained_path=str(tmp_path / "exported"))
-    rows = list(store.episodes[0].rows(0, 2))
-    wanted = Pilot(folder, device="cpu", seed=7).chunk(rows, Flown(store.spec))
-    policy.reset()
-    actions = []
-    for row in (rows[0], *[rows[1]] * 4):
-        numbers = np.concatenate([row["pose"], row["grip"][None]]).astype(np.float32)
-        picture = torch.from_numpy(row["image.top"].copy()).permute(2, 0, 1) / 255.0
-        seen = before({STATE: torch.from_numpy(numbers)[None], "observation.images.top": picture[None]})
-        if len(actions) == 0:
-            policy._seen.append(seen)  # the row before now
-            actions.append(None)
-            continue
-        torch.manual_seed(7)
-        actions.append(after(policy.select_action(seen))[0])
-    flown = torch.stack(actions[1:])  # all of one chunk, which was drawn at the first
+    first = store.episodes[0].rows(0, 1)[0]
+    wanted = Pilot(folder, device="cpu", seed=7).chunk([first, first], Flown(store.spec))
+    numbers = np.concatenate([first["pose"], first["grip"][None]]).astype(np.float32)
+    picture = torch.from_numpy(first["image.top"].copy()).permute(2, 0, 1) / 255.0
+    seen = before({STATE: torch.from_numpy(numbers)[None], "observation.images.top": picture[None]})
+    torch.manual_seed(7)
+    flown = np.concatenate([after(policy.select_action(seen)).numpy() for _ in range(4)])  # one chunk, drawn at once
     assert flown.shape == (4, 8)
     assert np.allclose(flown[:, :7], wanted["pose"][:4], atol=1e-6)
     assert np.allclose(flown[:, 7], wanted["grip"][:4], atol=1e-6)
@@ -348,5 +344,10 @@ def test_an_export_replaces_nothing_and_leaves_nothing_out(ours: tuple[Path, Bat
     assert not (tmp_path / "exported").exists()
 
 
-def test_a_lerobot_policy_is_one_of_ours() -> None:
-    assert issubclass(LeRobotPolicy, Policy)
+@pytest.mark.parametrize("name", ["lerobot_act", "lerobot_act_images", "lerobot_diffusion", "lerobot_diffusion_images"])
+def test_the_config_of_each_builds_it_for_pusht(name: str) -> None:
+    config = compose(CONFIGS, "train", [f"policy={name}", "task=pusht"])
+    policy = checkpoint.build(OmegaConf.to_container(config, resolve=True)["policy"], PUSHT)
+    assert isinstance(policy, LeRobotPolicy)
+    assert policy.config.type == name.split("_")[1]
+    assert bool(policy.config.image_features) == name.endswith("images")
