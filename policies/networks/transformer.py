@@ -4,6 +4,8 @@ The decoder is the one of Diffusion Policy (Chi et al. 2023, arXiv:2303.04137), 
 learned positions. A layer is torch's own, so that a GPU runs its fused attention.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,31 @@ from policies.networks.timestep import TimestepEmbedding
 def learned_positions(tokens: int, width: int) -> nn.Parameter:
     """A vector a place, small beside what stands there (tokens, width)."""
     return nn.Parameter(0.02 * torch.randn(tokens, width))
+
+
+def sinusoids(places: Tensor, width: int) -> Tensor:
+    """Sines and cosines of numbers (N,), slower and slower (Vaswani et al. 2017, arXiv:1706.03762) (N, width)."""
+    slower = torch.exp(-math.log(10000.0) * torch.arange(0, width, 2) / width)
+    angles = places[:, None] * slower
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
+class TokenEncoder(nn.Module):
+    """Tokens that look at each other, `layers` times."""
+
+    def __init__(self, width: int, layers: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(width, heads, feedforward, dropout, batch_first=True, norm_first=True)
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, ignored: Tensor | None = None) -> Tensor:
+        """tokens: (B, M, width). ignored: True for those at which nobody looks (B, M). -> (B, M, width)."""
+        for layer in self.layers:
+            tokens = layer(tokens, src_key_padding_mask=ignored)
+        return self.norm(tokens)
 
 
 class Memory(nn.Module):

@@ -52,6 +52,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "bc": BC,
     "bctransformer": BC,
     "gru": {"_target_": "policies.gmm.GaussianMixture", "modes": 2, "least": 0.03},
+    "act": {"_target_": "policies.act.Act", "width": 32, "layers": 1, "feedforward": 64, "dropout": 0.0},
     "perceptrons": DIFFUSION,
     "unet": {**DIFFUSION, "prediction": "noise"},
     "transformer": {**DIFFUSION, "prediction": "noise"},
@@ -65,7 +66,7 @@ IMAGES = {
     "resolution": [24, 32],
     "crop": [20, 28],
 }
-POLICIES = (*HEADS, "bc_images", "perceptrons_images")
+POLICIES = (*HEADS, "bc_images", "perceptrons_images", "act_images")
 
 
 def _config(name: str) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_what_is_drawn_depends_on_the_own_seed_and_not_on_the_neighbours(policy:
         alone = policy.act({name: value[3:4] for name, value in batch.observe.items()}, generators=seeds(1, first=3))
     assert torch.equal(together, again)
     assert torch.allclose(alone[0], together[3], atol=1e-4)
-    assert torch.equal(together, others) == (type(policy).__name__ == "BehaviourCloning")
+    assert torch.equal(together, others) == (type(policy).__name__ in ("Act", "BehaviourCloning"))
 
 
 def test_a_checkpoint_gives_the_same_bits_in_another_process(
@@ -140,7 +140,9 @@ with torch.inference_mode():
     assert {file.name for file in folder.iterdir()} == {"spec.json", "config.json", "card.json", "model.safetensors"}
 
 
-@pytest.mark.parametrize("name", ["bc", "bctransformer", "gru", "perceptrons", "unet", "transformer", "beso", "flow"])
+@pytest.mark.parametrize(
+    "name", ["bc", "bctransformer", "gru", "act", "perceptrons", "unet", "transformer", "beso", "flow"]
+)
 def test_a_few_windows_can_be_learned_by_heart(
     name: str, config_of: Callable[[str], dict[str, Any]], store: Store, spec: Spec
 ) -> None:
