@@ -63,6 +63,14 @@ def run(config: DictConfig) -> int:
     return 130 if stop.requested else 0
 
 
+def objective(config: DictConfig) -> float:
+    """One run of `train --multirun`: how good its best checkpoint is, larger is better, for a sweeper that searches."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    numbers, _ = checkpoint.load_training(train(plain, Stop(), Console()))
+    worths = numbers["best"]["worths"]
+    return float(worths[0]) if worths else -float(numbers["curve"][-1]["loss"])
+
+
 def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
     """Train as configs/train.yaml says; return the folder of the last checkpoint. Raises ConfigError, StoreError."""
     resumed = checkpoint.newest(config["resume"]) if config["resume"] else None
@@ -84,6 +92,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
         data.describe(console)
         policy = checkpoint.build(config["policy"], data.spec).to(machines.device)
         policy.fit(data.training.observe, data.training.numbers())
+        data.foresee(policy.future)
         state = State(policy, config, data, machines)
         if resumed is not None:
             state.restore(resumed)
@@ -184,7 +193,8 @@ class State:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
         self.optimiser.zero_grad(set_to_none=True)
-        self.data.training.expect(following[rank::processes])
+        for part in range(parts):
+            self.data.training.expect(following[rank::processes][part::parts])
         loss = torch.zeros((), device=self.machines.device)
         for part in range(parts):
             asked = time.perf_counter()
