@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
 from policies import Window
+from policies.conditioning import Conditioning
 from policies.pictures import Pictures, find_pictures
 from policies.weights import Labels, Weighting, class_shares, step_weights
 from policies.windows import Windows
@@ -37,6 +39,12 @@ class Dataset:
     stores: list[dict[str, Any]]
     pictures: Pictures
 
+    def foresee(self, fields: Sequence[str]) -> None:
+        """Have batches say what these fields are after the last action: `Policy.future`."""
+        for windows in (self.training, self.validation):
+            if windows is not None:
+                windows.foresee(fields)
+
     def describe(self, console: Console) -> None:
         """Print the class shares and the weights that they got."""
         table = Table("class", "share of steps", "weight", "share of loss", title="Who flew, and how much it counts")
@@ -57,21 +65,24 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
     stores = [Store.open(path) for path in paths]
     policy = config["policy"]
     _check_robot(stores, config.get("robot"))
-    spec = _common_spec(stores, paths, [*policy["observe"], *policy["act"]])
+    told: Conditioning | None = instantiate(policy.get("conditioning"), _convert_="all")
+    seen = list(dict.fromkeys([*policy["observe"], *(told.fields if told is not None else ())]))
+    spec = _common_spec(stores, paths, list(dict.fromkeys([*seen, *policy["act"]])))
     found = [store.episodes for store in stores]
     episodes = [e for of in found for e in of if _usable(e, config["verdicts"])]
     if not episodes:
         raise StoreError(f"no episode in {', '.join(map(str, paths))} has one of the verdicts {config['verdicts']}")
+    _check_fields(episodes, spec)
     kept, held_out = split(episodes, config["validation"], config["seed"])
     pre = config.get("pre", PRE_INTERVENTION)  # runs of older versions do not say
     tags = [_labels(episode, pre) for episode in kept]
     weights = step_weights(np.concatenate(tags), weighting)
     parts = np.split(weights, np.cumsum([len(tag) for tag in tags])[:-1])
     window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
-    pictures = find_pictures(config, episodes)
+    pictures = find_pictures(config, seen, episodes, device)
 
     def windows(chosen: Sequence[Episode], weight: Sequence[np.ndarray[Any, Any]] | None) -> Windows:
-        return Windows(chosen, policy["observe"], policy["act"], window, weight, pictures, device)
+        return Windows(chosen, policy["observe"], policy["act"], window, weight, pictures, device, told)
 
     return Dataset(
         spec,
@@ -102,6 +113,17 @@ def _common_spec(stores: Sequence[Store], paths: Sequence[str], names: Sequence[
         if sentences := specs[0].difference(spec):
             raise StoreError(f"stores of different schema cannot be mixed; in {path}: {'; '.join(sentences)}")
     return specs[0]
+
+
+def _check_fields(episodes: Sequence[Episode], spec: Spec) -> None:
+    """Raise StoreError if an episode lacks a field that others have, such as a camera that was not plugged in."""
+    for name in spec.fields:
+        if lacking := [episode.id for episode in episodes if name not in episode.spec]:
+            named = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
+            raise StoreError(
+                f"{len(lacking)} of {len(episodes)} episodes have no {name}: {named}; leave them out with `robot-stack "
+                f"data filter`, or train without it: policy.observe=[…]"
+            )
 
 
 def _check_robot(stores: Sequence[Store], robot: Mapping[str, Any] | None) -> None:

@@ -1,20 +1,33 @@
-"""Where training gets its pictures from: memory when they fit, else the training cache, else the store."""
+"""Where training gets its pictures from: the device when they fit, else the computer's memory, else disk or network."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from policies.ahead import Ahead
 from robot_stack.picture import IMAGE
 from robot_stack.store import Episode
 from robot_stack.store.cache import AUTO, LIMIT, FrameCache, open_cache
 from robot_stack.store.frames import Decoded, Frames, expect_history, read_history
 
-MEMORY = 8e9
-"""That pictures may take unless a config says otherwise [B]."""
+SHARE = 0.5
+"""Of the free memory that pictures take at most: the rest is for the network and its gradients, and for others."""
+
+
+class Place(StrEnum):
+    """Where decoded pictures lie while a run learns from them."""
+
+    DEVICE = "device"  # with the network; on a machine without a GPU, in memory
+    HOST = "host"  # in the computer's memory, from where those of a batch go to the GPU ahead of it
+    DISK = "disk"  # in the training cache, or in the store, from where threads read them ahead
 
 
 @dataclass(frozen=True)
@@ -22,66 +35,94 @@ class Pictures:
     """How pictures are read.
 
     resolution: (height, width) they are shrunk to [px], None to leave them as they are. cache: where they are looked
-    for first. resident: whether they are kept in memory, or read again for each batch. said: all this as a sentence.
+    for first. place: where they are kept. said: all this as a sentence.
     """
 
     resolution: tuple[int, int] | None = None
     cache: FrameCache | None = None
-    resident: bool = True
+    place: Place = Place.DEVICE
     said: str = ""
 
-    def frames(self, episodes: Sequence[Episode], name: str) -> list[Frames]:
+    def load(self, episodes: Sequence[Episode], name: str, device: torch.device | str) -> Tensor | Ahead:
+        """All pictures of one field on the device (N, height, width, 3), or what brings them there."""
+        frames = self._frames(episodes, name)
+        if self.place is Place.DEVICE:
+            return load_all(frames, device)
+        fill = Held(load_all(frames, "cpu")) if self.place is Place.HOST else Streamed(frames)
+        return Ahead(fill, frames[0].shape[1:], device)
+
+    def _frames(self, episodes: Sequence[Episode], name: str) -> list[Frames]:
         """Those of one field, of each episode."""
         sources = [Decoded(episode, name, self.resolution) for episode in episodes]
         return [source if self.cache is None else self.cache.get(source) for source in sources]
 
 
-def find_pictures(config: Mapping[str, Any], episodes: Sequence[Episode]) -> Pictures:
-    """Bring what `config.policy` observes into the cache, and decide whether it fits into memory."""
+def find_pictures(
+    config: Mapping[str, Any], names: Sequence[str], episodes: Sequence[Episode], device: torch.device | str = "cpu"
+) -> Pictures:
+    """Bring the pictures among the fields `names` into the cache, and decide where they are kept."""
     images = config["policy"].get("images")
     resolution = tuple(images["resolution"]) if images else None
-    names = [name for name in config["policy"]["observe"] if name.startswith(IMAGE)]
-    sources = [Decoded(episode, name, resolution) for episode in episodes for name in names]
+    sources = [Decoded(episode, name, resolution) for episode in episodes for name in names if name.startswith(IMAGE)]
     if not sources:
         return Pictures(resolution)
     cache = open_cache(config.get("cache", AUTO), 1e9 * config.get("cache_limit", LIMIT / 1e9))
     complaint = cache.fill(sources) if cache else ""
-    total, budget = sum(source.nbytes for source in sources) / 1e9, config.get("memory", MEMORY / 1e9)
-    said = f"pictures: {total:.2f} GB, {f'cached in {cache.folder}' if cache else 'not cached'}; "
-    if total <= budget:
-        said += f"in memory, where they may take memory={budget:g} GB"
-    else:
-        said += f"more than memory={budget:g} GB, so they are read {'from there' if cache else 'again'} for each batch"
-    return Pictures(resolution, cache, total <= budget, f"{said}. {complaint}".rstrip())
+    total = sum(source.nbytes for source in sources)
+    place, why = choose_place(total, config.get("memory"), torch.device(device))
+    where = f"cached in {cache.folder}" if cache else "not cached"
+    read = f" {'from there' if cache else 'from the store'} ahead of the training" if place is Place.DISK else ""
+    return Pictures(
+        resolution, cache, place, f"pictures: {total / 1e9:.2f} GB, {where}; {why}{read}. {complaint}".rstrip()
+    )
+
+
+def choose_place(total: int, memory: float | None, device: torch.device) -> tuple[Place, str]:
+    """The first place that has room for `total` bytes of pictures, and why, as a clause.
+
+    memory: the most that they may take [GB], None for SHARE of what is free.
+    """
+    most = np.inf if memory is None else memory * 1e9
+    host = min(most, SHARE * psutil.virtual_memory().available / int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    room = min(most, SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else host
+    if total <= room:
+        return Place.DEVICE, f"kept in the memory of {device}, where {room / 1e9:.3g} GB are for them"
+    if device.type == "cuda" and total <= host:
+        small = f"the memory of {device} has {room / 1e9:.3g} GB for them"
+        return Place.HOST, f"kept in the computer's memory, where {host / 1e9:.3g} GB are for them ({small})"
+    return Place.DISK, f"more than the {host / 1e9:.3g} GB of memory that are for them, so threads read them"
+
+
+class Held:
+    """Reads from pictures of all episodes in memory (N, height, width, 3)."""
+
+    def __init__(self, pictures: Tensor) -> None:
+        self._pictures = pictures.numpy()
+
+    def __call__(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Rows (B, n) into `out` (B, n, height, width, 3)."""
+        np.take(self._pictures, rows, axis=0, out=out, mode="clip")  # another mode would buffer; rows are in range
 
 
 class Streamed:
-    """Pictures that are read when a batch wants them. frames: of each episode. history: rows of a window."""
+    """Reads when a batch wants it. frames: of each episode."""
 
-    def __init__(self, frames: Sequence[Frames], history: int) -> None:
+    def __init__(self, frames: Sequence[Frames]) -> None:
         self._frames = frames
-        self._history = history
         self._ends = np.cumsum([source.shape[0] for source in frames])
 
-    def expect(self, now: Tensor) -> None:
-        """The pictures up to each of the rows `now` (B,) are wanted soon: they begin to come, side by side."""
-        for source, row in self._places(now):
-            expect_history(source, row, self._history)
+    def __call__(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Rows (B, n) into `out` (B, n, height, width, 3): each n end with the last and count up to it by one, and
+        what would be before the first row of its episode is the first."""
+        for source, last in self._places(rows):
+            expect_history(source, last, rows.shape[1])
+        for (source, last), pictures in zip(self._places(rows), out, strict=True):
+            read_history(source, last, pictures)
 
-    def __call__(self, now: Tensor) -> Tensor:
-        """The pictures up to each of the rows `now` (B,) of all episodes, (B, history, height, width, 3).
-
-        Before the first row of an episode stands the first.
-        """
-        out = np.empty((len(now), self._history, *self._frames[0].shape[1:]), self._frames[0].dtype)
-        for (source, row), pictures in zip(self._places(now), out, strict=True):
-            read_history(source, row, pictures)
-        return torch.from_numpy(out)
-
-    def _places(self, now: Tensor) -> Iterator[tuple[Frames, int]]:
-        """The episode's frames that each of the rows `now` (B,) of all episodes is in, and its number there."""
-        rows = now.cpu().numpy()
-        for row, episode in zip(rows.tolist(), np.searchsorted(self._ends, rows, side="right").tolist(), strict=True):
+    def _places(self, rows: NDArray[np.int64]) -> Iterator[tuple[Frames, int]]:
+        """The episode's frames that each last row is in, and its number there."""
+        last = rows[:, -1]
+        for row, episode in zip(last.tolist(), np.searchsorted(self._ends, last, side="right").tolist(), strict=True):
             source = self._frames[episode]
             yield source, row - int(self._ends[episode]) + source.shape[0]
 

@@ -1,33 +1,63 @@
 """Episodes as flat tensors, and windows gathered from them by index.
 
-There is no loader and there are no workers: pictures are decoded and shrunk once, then a batch is one gather, on the
-device where the tensors lie. Pictures that would take more memory than they may stay where they are, in the training
-cache or in the store, and are read a batch at a time. The order of the batches is a function of (seed, step) alone, so
-a resumed run sees what the uninterrupted one would have seen.
+Numbers lie on the device, and pictures too while they fit: a batch is then one gather, and there are no workers. Those
+that do not fit are brought there by threads, a batch ahead of the trainer. A batch is a function of the numbers of its
+windows and of nothing else, and the order of the batches one of (seed, step): the samples are the same wherever the
+pictures lie, and a run that is resumed sees what it would have seen.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from policies import Batch, Window
-from policies.pictures import Pictures, Streamed, load_all
+from policies.ahead import Ahead
+from policies.conditioning import Conditioning
+from policies.pictures import Pictures
 from robot_stack.picture import IMAGE
 from robot_stack.store import Episode
-from robot_stack.types import StoreError
+from robot_stack.types import ConfigError, StoreError
 
 NUMBERS_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Places:
+    """Rows of all episodes, by number. now: where each window stands (W,). start, last: of the episode that a row is
+    in (N,). episode: its number (N,)."""
+
+    now: Tensor
+    start: Tensor
+    last: Tensor
+    episode: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor, execute: int) -> Self:
+        """Of episodes with so many rows, of which a window needs `execute` from where it stands."""
+        ends = lengths.cumsum(0)
+        last = (ends - 1).repeat_interleave(lengths)
+        rows = torch.arange(int(ends[-1]))
+        now = rows[rows + execute <= last + 1]
+        episode = torch.arange(len(lengths)).repeat_interleave(lengths)
+        return cls(now, (ends - lengths).repeat_interleave(lengths), last, episode)
+
+    def to(self, device: torch.device | str) -> "Places":
+        """The same on a device."""
+        return Places(*(tensor.to(device) for tensor in (self.now, self.start, self.last, self.episode)))
 
 
 class Windows:
     """All windows of some episodes.
 
     observe, act: field names. window: its shape. weight: how much each step counts, one array an episode, or all the
-    same. pictures: where they come from, decoded as they are by default. device: where the tensors lie.
+    same. pictures: where they come from, decoded as they are by default. device: where the tensors lie. conditioning:
+    what is told beside what is seen; the row that a goal is taken from is drawn anew in each batch.
 
     A window stands at each row that has at least `window.execute` rows from itself to the end. Its history is padded
     with the first row at the start of the episode, its actions with the last one at the end, there marked not valid.
@@ -42,6 +72,7 @@ class Windows:
         weight: Sequence[np.ndarray[Any, Any]] | None = None,
         pictures: Pictures | None = None,
         device: torch.device | str = "cpu",
+        conditioning: Conditioning | None = None,
     ) -> None:
         lengths = torch.tensor([len(episode) for episode in episodes], dtype=torch.long)
         longest = int(lengths.max()) if len(lengths) else 0
@@ -50,58 +81,93 @@ class Windows:
                 f"no window fits: the longest of {len(lengths)} episodes has {longest} rows, one needs "
                 f"{window.execute}; record longer episodes, or set policy.window.execute"
             )
-        ends = lengths.cumsum(0)
         self.window = window
-        self.observe = {name: _numbers(episodes, name).to(device) for name in observe if not name.startswith(IMAGE)}
+        self._host = Places.of(lengths, window.execute)
+        self._places = self._host.to(device)
+        self._observes = tuple(observe)
+        self._goals = conditioning.fields if conditioning is not None else ()
+        self._conditioning = conditioning
+        self._future: tuple[str, ...] = ()
+        self.observe: dict[str, Tensor] = {}  # all rows of what lies on the device, by field
+        self._ahead: dict[str, Ahead] = {}
+        for name in dict.fromkeys((*observe, *self._goals)):
+            self._load(name, episodes, pictures or Pictures(), device)
         self.action = torch.cat([_columns(_numbers(episodes, name)) for name in act], dim=1).to(device)
-        pictures = pictures or Pictures()
-        self._streamed: dict[str, Streamed] = {}
-        for name in (name for name in observe if name.startswith(IMAGE)):
-            if pictures.resident:
-                self.observe[name] = load_all(pictures.frames(episodes, name), device)
-            else:
-                self._streamed[name] = Streamed(pictures.frames(episodes, name), window.history)
-        self.weight = torch.ones(int(ends[-1])) if weight is None else torch.from_numpy(np.concatenate(weight)).float()
-        self.weight = self.weight.to(device)
-        self.start = (ends - lengths).repeat_interleave(lengths).to(device)
-        self.end = ends.repeat_interleave(lengths).to(device)
-        rows = torch.arange(int(ends[-1]), device=device)
-        self.now = rows[rows + window.execute <= self.end]
-        self._past = torch.arange(1 - window.history, 1, device=device)
-        self._future = torch.arange(window.horizon, device=device)
+        weights = np.concatenate(weight) if weight is not None else np.ones(len(self._host.start))
+        self.weight = torch.from_numpy(weights).float().to(device)
+        about = [conditioning.about(episode) for episode in episodes] if conditioning is not None else []
+        self._about = {name: torch.stack([of[name] for of in about]).to(device) for name in (about[0] if about else ())}
+
+    def _load(self, name: str, episodes: Sequence[Episode], pictures: Pictures, device: torch.device | str) -> None:
+        is_picture = name.startswith(IMAGE)
+        rows = pictures.load(episodes, name, device) if is_picture else _numbers(episodes, name).to(device)
+        if isinstance(rows, Ahead):
+            self._ahead[name] = rows
+        else:
+            self.observe[name] = rows
 
     def __len__(self) -> int:
-        return len(self.now)
+        return len(self._host.now)
 
     @property
     def bytes(self) -> int:
         """Memory that the rows take on the device [B]."""
         return sum(rows.nbytes for rows in [*self.observe.values(), self.action])
 
+    def foresee(self, fields: Sequence[str]) -> None:
+        """Have each batch say what these fields are after its last action, as a policy's loss may want to know.
+        Raises ConfigError for a field that is not observed."""
+        if absent := [name for name in fields if name not in self._observes]:
+            raise ConfigError(f"the policy's loss wants {', '.join(absent)} of the future, but does not observe it")
+        self._future = tuple(fields)
+
     def expect(self, index: Tensor) -> None:
-        """The windows of the given numbers (B,) are wanted next: the disk works while this process does."""
-        for streamed in self._streamed.values():
-            streamed.expect(self.now[index.to(self.now.device)])
+        """The windows of the given numbers (B,) are wanted next: threads begin to bring their pictures."""
+        if self._ahead:
+            for name, rows in self._wanted(index.cpu(), self._host).values():
+                if name in self._ahead:
+                    self._ahead[name].expect(rows)
 
     def numbers(self) -> Iterator[Batch]:
-        """All windows once, in large batches without the pictures that are not in memory."""
-        for index in torch.arange(len(self), device=self.now.device).split(NUMBERS_BATCH):
-            yield self._batch(index, {})
+        """All windows once, in large batches without the pictures."""
+        for index in torch.arange(len(self)).split(NUMBERS_BATCH):
+            names = [name for name in self.observe if not name.startswith(IMAGE)]
+            yield self._batch(index, {name: self.observe[name] for name in names}, {})
 
     def batch(self, index: Tensor) -> Batch:
         """The windows of the given numbers (B,)."""
-        return self._batch(index, self._streamed)
+        return self._batch(index.cpu(), self.observe, self._ahead)
 
-    def _batch(self, index: Tensor, streamed: Mapping[str, Streamed]) -> Batch:
-        now = self.now[index.to(self.now.device), None]  # (B, 1)
-        past = torch.maximum(now + self._past, self.start[now])  # (B, history)
-        future = now + self._future  # (B, horizon)
-        last = self.end[now] - 1
+    def _batch(self, index: Tensor, resident: dict[str, Tensor], ahead: dict[str, Ahead]) -> Batch:
+        places = self._places
+        now = places.now[index.to(places.now.device), None]  # (B, 1)
+        last = places.last[now]
+        future = now + torch.arange(self.window.horizon, device=now.device)  # (B, horizon)
         valid = future <= last
         future = torch.minimum(future, last)
-        observe = {name: _gather(rows, past) for name, rows in self.observe.items()}
-        observe |= {name: source(now[:, 0]).to(now.device) for name, source in streamed.items()}
+        observe: dict[str, Tensor] = {}
+        for key, (name, rows) in self._wanted(index, places).items():
+            if name in resident:
+                observe[key] = _gather(resident[name], rows)
+        for key, (name, rows) in self._wanted(index, self._host).items() if ahead else ():
+            if name in ahead:
+                observe[key] = ahead[name](rows)
+        observe |= {name: values[places.episode[now]] for name, values in self._about.items()}
         return Batch(observe, _gather(self.action, future), valid, self.weight[future])
+
+    def _wanted(self, index: Tensor, places: Places) -> dict[str, tuple[str, Tensor]]:
+        """What `observe` of a batch is made of, where `places` lie: its name -> the field and its rows (B, n)."""
+        device = places.now.device
+        now = places.now[index.to(device), None]  # (B, 1)
+        last = places.last[now]
+        past = torch.maximum(now + torch.arange(1 - self.window.history, 1, device=device), places.start[now])
+        after = torch.minimum(now + self.window.horizon, last)
+        wanted = {name: (name, past) for name in self._observes}
+        wanted |= {f"future.{name}": (name, after) for name in self._future}
+        if self._conditioning is not None and self._goals:
+            goal = self._conditioning.later(now[:, 0], last[:, 0], _drawn(index).to(device))[:, None]
+            wanted |= {f"goal.{name}": (name, goal) for name in self._goals}
+        return wanted
 
 
 class Order:
@@ -133,6 +199,12 @@ def _numbers(episodes: Sequence[Episode], name: str) -> Tensor:
             raise StoreError(f"episode {episode.id}, row {row}: {name} is not finite; see `robot-stack data check`")
         parts.append(torch.from_numpy(values.astype(np.float32)))
     return torch.cat(parts)
+
+
+def _drawn(index: Tensor) -> Tensor:
+    """Uniform numbers (B,) for the windows of a batch: a function of which windows are in it."""
+    generator = torch.Generator().manual_seed(crc32(index.numpy().tobytes()))
+    return torch.rand(len(index), generator=generator, dtype=torch.float64)
 
 
 def _gather(rows: Tensor, index: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from deploy.bench.store_rivals import ACTION, STATE, ZarrBuffer, camera, lerobot
 from deploy.bench.store_scene import FILMED, motion, shown
 from deploy.bench.store_work import forget
 from policies import Window
-from policies.pictures import Pictures
+from policies.pictures import Pictures, Place
 from policies.windows import Windows
 from robot_stack.clock import now
 from robot_stack.store import Store
@@ -102,7 +102,7 @@ def _ways(given: Given) -> dict[str, Way]:
         return WindowReader(Store.open(path).episodes, TABLES, IMAGES, HISTORY, HORIZON, cache=cached)
 
     def training(resident: bool) -> Way:
-        pictures = Pictures(None, cache, resident)
+        pictures = Pictures(None, cache, Place.DEVICE if resident else Place.DISK)
         return Way(lambda: _batches(jpeg, pictures), cache.folder, loads=resident)
 
     return {

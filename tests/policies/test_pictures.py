@@ -34,7 +34,7 @@ def config(training: dict[str, Any], config_of: Callable[[str], dict[str, Any]])
 
 
 def windows(store: Store, config: dict[str, Any]) -> Windows:
-    return Windows(store.episodes, OBSERVE, ACT, WINDOW, pictures=find_pictures(config, store.episodes))
+    return Windows(store.episodes, OBSERVE, ACT, WINDOW, pictures=find_pictures(config, OBSERVE, store.episodes))
 
 
 def run(config: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -71,10 +71,12 @@ def test_memory_is_bounded_and_said(store: Store, config: dict[str, Any]) -> Non
     total = sum(len(episode) for episode in store.episodes) * 20 * 28 * 3
     resident, streamed = windows(store, config), windows(store, {**config, "memory": 0.9 * total / 1e9})
     assert resident.bytes - streamed.bytes == total
-    said = [find_pictures({**config, **more}, store.episodes).said for more in ({}, {"memory": 0.0}, NOWHERE)]
-    assert "in memory, where they may take memory=1 GB" in said[0]
-    assert f"cached in {config['cache']}; more than memory=0 GB, so they are read from there for each batch" in said[1]
-    assert "not cached; more than memory=0 GB, so they are read again for each batch" in said[2]
+    said = [find_pictures({**config, **more}, OBSERVE, store.episodes).said for more in ({}, {"memory": 0.0}, NOWHERE)]
+    assert said[0].startswith("pictures: 0.00 GB, cached in")
+    assert "kept in the memory of cpu, where 1 GB are for them" in said[0]
+    small = "more than the 0 GB of memory that are for them, so threads read them from"
+    assert f"cached in {config['cache']}; {small} there ahead of the training" in said[1]
+    assert f"not cached; {small} the store ahead of the training" in said[2]
 
 
 def test_a_full_disk_is_said_and_training_goes_on(
@@ -83,7 +85,7 @@ def test_a_full_disk_is_said_and_training_goes_on(
     expected = run({**config, "out": str(tmp_path / "cached")})
     monkeypatch.setattr("robot_stack.store.cache.RESERVE", 1e18)
     full = {**config, "cache": str(tmp_path / "full"), "memory": 0.0}
-    assert "6 of 6 files cannot be in the cache" in find_pictures(full, store.episodes).said
+    assert "6 of 6 files cannot be in the cache" in find_pictures(full, OBSERVE, store.episodes).said
     found = run({**full, "out": str(tmp_path / "uncached")})
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
