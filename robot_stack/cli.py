@@ -3,12 +3,14 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+MULTIRUN = {"--multirun", "-m"}
 INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
@@ -16,13 +18,14 @@ class Verb(NamedTuple):
     """What one verb is for, and where its code is: "module:function", imported when it runs and called with the config.
 
     A verb with `actions` wants one of them as its next word; `data check` has its manual in `data_check.yaml`. `words`:
-    keys that may be given by their values alone, in this order.
+    keys that may be given by their values alone, in this order. `swept`: what `--multirun` calls, returns a number.
     """
 
     summary: str
     target: str = ""
     actions: dict[str, str] = {}  # noqa: RUF012  a NamedTuple's default; nobody changes it
     words: tuple[str, ...] = ()
+    swept: str = ""
 
 
 DATA = {
@@ -51,7 +54,7 @@ VERBS = {
     "demo": Verb("the whole story in simulation, in at most 15 minutes, with a report at the end", "deploy.demo:run"),
     "collect": Verb("fly the robot yourself and record demonstrations", "deploy.service:collect"),
     "data": Verb("look at a store of episodes, check, edit and judge it, bring others' data in and out", actions=DATA),
-    "train": Verb("train a policy on a store", "policies.train:run"),
+    "train": Verb("train a policy on a store", "policies.train:run", swept="policies.train:objective"),
     "eval": Verb(
         "fly a checkpoint in simulation, faster than real time: success with its interval", "policies.evaluate:run"
     ),
@@ -143,6 +146,11 @@ def _run(arguments: list[str]) -> int:
     if asks:
         print(_help(command))
         return 0
+    if VERBS[name].swept and MULTIRUN & set(rest):
+        from robot_stack.configuration import sweep
+
+        sweep(CONFIGS, command, rest, _imported(VERBS[name].swept))
+        return 0
     return _call(command, target, [_flag(override) for override in _named(rest, VERBS[name].words)])
 
 
@@ -151,8 +159,14 @@ def _call(command: str, target: str, overrides: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be asked to end is an interrupt: verbs clean up
     config = compose(CONFIGS, command, overrides)
+    return int(_imported(target)(config) or 0)
+
+
+def _imported(target: str) -> Callable[..., Any]:
+    """What "module:function" names."""
     module, function = target.split(":")
-    return int(getattr(import_module(module), function)(config) or 0)
+    named: Callable[..., Any] = getattr(import_module(module), function)
+    return named
 
 
 def _named(overrides: list[str], words: tuple[str, ...]) -> list[str]:
@@ -178,7 +192,7 @@ def _refuse(what: str, given: str, valid: list[str]) -> NoReturn:
 
 
 def _overview() -> str:
-    lines = [f"  {name:9}{verb.summary}" for name, verb in VERBS.items()]
+    lines = [f"  {name:11}{verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
         [
             "Teach a real robot arm: teleoperate, record, train, deploy, take over, and learn from the takeovers.",

@@ -1,6 +1,7 @@
 """Configs: composed by Hydra from `configs/` and `key=value`; what is wrong is said with what would be right."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,21 @@ def compose(folder: Path, name: str, overrides: list[str]) -> DictConfig:
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{_command(name)}: {' '.join(str(error).split())}") from error
     return config
+
+
+def sweep(folder: Path, name: str, overrides: list[str], run: Callable[[DictConfig], float]) -> None:
+    """Call `run` with each config that Hydra's sweeper makes of the overrides: `seed=0,1,2`, searches, clusters.
+
+    Each gets a folder of its own in `runs/sweep-...`, which is its `out` unless an override says otherwise.
+    """
+    if not any(override.startswith("out=") for override in overrides):
+        overrides = ["out=${hydra:sweep.dir}/${hydra:sweep.subdir}", *overrides]
+    if not any(override.startswith("hydra.sweep.dir=") for override in overrides):
+        overrides = ["hydra.sweep.dir=runs/sweep-${now:%Y-%m-%d-%H%M%S}", *overrides]
+    flags = [override for override in overrides if override.startswith("-")]
+    keys = [override for override in overrides if override not in flags]
+    sys.argv = [f"robot-stack {_command(name)}", *flags, *keys]  # where Hydra reads them
+    hydra.main(version_base=None, config_path=str(folder.resolve()), config_name=name)(run)()
 
 
 def _as_text(override: str) -> str:

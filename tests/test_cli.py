@@ -207,3 +207,28 @@ def test_a_whole_number_is_a_number(folder: Path) -> None:
 def test_a_required_key_is_asked_for(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"needy needs store=\.\.\."):
         compose(folder, "needy", [])
+
+
+def test_a_sweep_runs_each_combination_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(cli, "_imported", lambda _: lambda config: seen.append(dict(config)) or 0.5)
+    monkeypatch.setattr("sys.argv", ["robot-stack"])
+    where = f"hydra.sweep.dir={tmp_path}/sweep"
+    assert main(["train", "store=x", "--multirun", where, "seed=0,1", "policy=bc"]) == 0
+    assert [(one["seed"], one["out"]) for one in seen] == [(0, f"{tmp_path}/sweep/0"), (1, f"{tmp_path}/sweep/1")]
+
+
+@pytest.mark.parametrize("choice", ["hydra/sweeper=search", "hydra/launcher=slurm"])
+def test_a_search_and_a_cluster_are_one_word(choice: str) -> None:
+    import hydra
+
+    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base=None):
+        composed = hydra.compose("train", [choice, "store=x"], return_hydra_config=True).hydra
+    assert composed.sweeper.get("n_trials") == 20 or composed.launcher.get("timeout_min") == 240
+
+
+def test_plain_words_stand_for_the_keys_of_a_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(cli, "_call", lambda *call: calls.append(call) or 0)
+    main(["compare", "runs/a", "episodes=3", "runs/b"])
+    assert calls == [("compare", "policies.compare:run", ["a=runs/a", "episodes=3", "b=runs/b"])]
