@@ -1,9 +1,7 @@
 """Action chunking with transformers, ACT (Zhao et al. 2023, arXiv:2304.13705): a long chunk in one pass, given a style.
 
-Sizes and losses are theirs; the transformer is ours, normalised before each block (theirs: after), with positions added
-once (theirs: in each layer) and queries that are the waypoints' first tokens (theirs are zeros, over which the first
-layer's self-attention has nothing to say). Each camera has an encoder of its own, trained from scratch (theirs: one for
-all, with weights from ImageNet).
+Each camera has an encoder of its own, trained from scratch (theirs: one for all, with weights from ImageNet). Steps
+after the end count neither in the error nor in what it is divided by (theirs: in the latter).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +11,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from policies import Batch, Interface, Policy
-from policies.networks.map_tokens import MapTokens
+from policies.networks.act import ActNetwork
 from policies.networks.style import StyleEncoder
-from policies.networks.transformer import ChunkDecoder, TokenEncoder, learned_positions
-from policies.observation import Images
+from policies.networks.transformer import ChunkDecoder, TokenEncoder
 from robot_stack.picture import IMAGE
 from robot_stack.spec import Spec
 from robot_stack.types import ConfigError
@@ -61,36 +58,27 @@ class Act(Policy):
             )
         if feature_weight > 0.0 and not self.observation.encoders:
             raise ConfigError(f"feature_weight={feature_weight} compares pictures, and observe has none; set it to 0")
-        self.latent, self.beta, self.feature_weight = latent, beta, feature_weight
-        history, horizon, size = self.window.history, self.window.horizon, self.targets.size
+        self.style_size, self.latent, self.beta, self.feature_weight = style, latent, beta, feature_weight
+        history, horizon, waypoint = self.window.history, self.window.horizon, self.targets.size
         row = self.row_size - self.observation.size + self.observation.vector.size  # numbers beside the pictures
         shape = (width, layers, heads, feedforward, dropout)
-        self.style_encoder = StyleEncoder(row, size, horizon, style, width, TokenEncoder(*shape))
-        self.style = nn.Linear(style, width)
-        self.row = nn.Linear(row, width)
-        self.positions = learned_positions(1 + history, width)
-        self.maps = nn.ModuleDict()
-        for camera, encoder in self.observation.encoders.items():
-            encoder.head = nn.Identity()  # all of the map is read here, not the few numbers that a head makes of it
-            features = encoder(torch.zeros(1, 3, *self._images.crop))
-            self.maps[camera] = MapTokens(features.shape[1:], history, width)
-        self.encoder = TokenEncoder(*shape)
-        self.decoder = ChunkDecoder(horizon, width, decoder_layers, heads, dropout, feedforward=feedforward)
-        self.out = nn.Linear(width, size)
+        self.style = StyleEncoder(row, waypoint, horizon, style, width, TokenEncoder(*shape))
+        decoder = ChunkDecoder(horizon, width, decoder_layers, heads, dropout, feedforward=feedforward)
+        self.net = ActNetwork(style, row, waypoint, history, self._headless(), TokenEncoder(*shape), decoder, width)
         if feature_weight > 0.0:
-            self.future = tuple(IMAGE + camera for camera in self.maps)
+            self.future = tuple(IMAGE + camera for camera in self.observation.encoders)
 
     def loss(self, batch: Batch) -> Tensor:
         """Absolute error of each step, mean over the network's dimensions, and beside it what is paid once a chunk: for
         its style, and for the features that were not foreseen (B, horizon)."""
         wanted = self.encode(batch.action, batch.observe)
         rows = self._rows(batch.observe)
-        style = self.style_encoder(rows[:, -1], wanted, batch.valid)
-        memory = self._memory(rows, batch.observe, style.draw())
+        style = self.style(rows[:, -1], wanted, batch.valid)
+        memory = self.net.memory(style.draw(), rows, *self._maps(batch.observe))
         chunk = self.beta * style.divergence()
         if self.feature_weight > 0.0:
             chunk = chunk + self.feature_weight * self._unforeseen(memory, batch.observe)
-        return (self.out(self.decoder(memory)) - wanted).abs().mean(dim=-1) + chunk[:, None]
+        return (self.net.chunk(memory) - wanted).abs().mean(dim=-1) + chunk[:, None]
 
     def act(
         self, history: dict[str, Tensor], steps: int | None = None, generators: Sequence[Generator] | None = None
@@ -98,21 +86,14 @@ class Act(Policy):
         """The chunk of the mean style, for which nothing is drawn, or of one that is drawn."""
         rows = self._rows(history)
         if self.latent == "drawn":
-            style = self.draw(rows, generators, (self.style.in_features,))
+            style = self.draw(rows, generators, (self.style_size,))
         else:
-            style = rows.new_zeros(len(rows), self.style.in_features)
-        return self.decode(self.out(self.decoder(self._memory(rows, history, style))), history)
+            style = rows.new_zeros(len(rows), self.style_size)
+        return self.decode(self.net(style, rows, *self._maps(history)), history)
 
     def _rows(self, history: Mapping[str, Tensor]) -> Tensor:
         """Numbers of the rows, and what the policy is told to do (B, T, row)."""
         return self.with_goal(self.observation.numbers(history), history)
-
-    def _memory(self, rows: Tensor, history: Mapping[str, Tensor], style: Tensor) -> Tensor:
-        """What waypoints read: a token of the style, one a row, and each camera's one a place and row (B, M, width)."""
-        tokens = [torch.cat([self.style(style)[:, None], self.row(rows)], dim=1) + self.positions]
-        for camera, maps in self.maps.items():
-            tokens.append(maps(self._features(camera, history[IMAGE + camera], self.training)))
-        return self.encoder(torch.cat(tokens, dim=1))
 
     def _unforeseen(self, memory: Tensor, observe: Mapping[str, Tensor]) -> Tensor:
         """Squared error of the features at the chunk's end, as the tokens of the newest pictures foresee them (B,).
@@ -120,21 +101,27 @@ class Act(Policy):
         Without a gradient to the features that come, other than in HIT: the easiest to foresee are those that never
         change. They are also cut from the middle and in the light in which they were taken, for nobody foresees dice.
         """
-        pictures = memory[:, len(self.positions) :].unflatten(1, (len(self.maps), self.window.history, -1))
         with torch.no_grad():
-            coming = [
-                maps.tokens(self._features(camera, observe[f"future.{IMAGE}{camera}"], training=False))
-                for camera, maps in self.maps.items()
-            ]  # (B, 1, P, width) each
-        return (pictures[:, :, -1] - torch.cat(coming, dim=1)).square().mean(dim=(1, 2, 3))
+            coming = self.net.places(self._maps(observe, "future.", training=False))
+        return (self.net.foreseen(memory) - coming).square().mean(dim=(1, 2))
 
-    def _features(self, camera: str, pictures: Tensor, training: bool) -> Tensor:
-        """Pictures (B, T, h, w, 3) as bytes -> maps of features (B, T, C, h', w')."""
-        features = self.observation.encoders[camera](self._images.prepared(pictures.flatten(0, 1), training))
-        return features.unflatten(0, pictures.shape[:2])
+    def _maps(self, observe: Mapping[str, Tensor], when: str = "", training: bool | None = None) -> list[Tensor]:
+        """Features of each camera's pictures (B, T, h, w, 3) at their places (B, T, C, h', w')."""
+        training = self.training if training is None else training
+        maps = []
+        for camera, encoder in self.observation.encoders.items():
+            assert self.observation.images is not None
+            pictures = observe[f"{when}{IMAGE}{camera}"]
+            features = encoder(self.observation.images.prepared(pictures.flatten(0, 1), training))
+            maps.append(features.unflatten(0, pictures.shape[:2]))
+        return maps
 
-    @property
-    def _images(self) -> Images:
-        """How pictures are read; asked for only where there are some."""
-        assert self.observation.images is not None
-        return self.observation.images
+    def _headless(self) -> list[torch.Size]:
+        """Take the heads off the cameras' encoders, for all of a map is read here and not the few numbers that a head
+        makes of it; shapes of the maps (C, h', w')."""
+        shapes = []
+        for encoder in self.observation.encoders.values():
+            assert self.observation.images is not None
+            encoder.head = nn.Identity()
+            shapes.append(encoder(torch.zeros(1, 3, *self.observation.images.crop)).shape[1:])
+        return shapes
