@@ -10,9 +10,11 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from policies import checkpoint
 from policies.gmm import GaussianMixture, Mixture
+from policies.networks.recurrent import Recurrent
 from policies.windows import Windows
 from robot_stack.spec import Spec
 from robot_stack.store import Store
+from robot_stack.types import ConfigError
 
 B, K, H, D = 4, 3, 5, 2
 
@@ -90,3 +92,20 @@ def test_a_deviation_is_never_below_the_least(policy: tuple[GaussianMixture, Win
             parameter.mul_(100.0)
     mixture = drawn.mixture(data.batch(torch.arange(8)).observe)
     assert mixture.deviation.min().item() == pytest.approx(drawn.least, rel=1e-3)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_recurrent_network_reads_its_rows_one_after_the_other(cell: str) -> None:
+    """The first numbers of the input are the oldest row: it alone is read from nothing."""
+    torch.manual_seed(0)
+    net = Recurrent(3 * D, 4, rows=3, cell=cell, width=8, layers=2)
+    rows = torch.randn(B, 3, D)
+    state = None
+    for row in range(3):
+        out, state = net.cells(rows[:, row : row + 1], state)
+    assert torch.allclose(net(rows.flatten(1)), net.out(out[:, 0]), atol=1e-6)
+
+
+def test_a_cell_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="gru, lstm"):
+        Recurrent(6, 4, rows=3, cell="rnn")
