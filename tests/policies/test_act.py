@@ -36,13 +36,11 @@ def make(config_of: Callable[[str], dict[str, Any]], spec: Spec) -> Make:
 
 
 def windows(store: Store, policy: Act) -> Batch:
-    """Eight windows with what comes after them, as a policy that wants it gets it."""
+    """Eight windows, with what the loss of the policy wants of the future."""
     data = Windows(store.episodes, policy.observes, policy.acts, policy.window)
+    data.foresee(policy.future)
     policy.fit(data.observe, data.numbers())
-    batch = data.batch(torch.arange(0, 64, 8))
-    later = data.batch(torch.arange(0, 64, 8) + 3)
-    batch.observe |= {f"future.{name}": later.observe[name][:, -1:] for name in policy.future}
-    return batch
+    return data.batch(torch.arange(0, 64, 8))
 
 
 def style_encoder() -> tuple[StyleEncoder, Tensor, Tensor]:
