@@ -1,24 +1,26 @@
 """What a run is trained on: the usable episodes of one or more stores, split, labelled and weighted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from policies import Window
 from policies.conditioning import Conditioning
-from policies.pictures import Pictures, find_pictures
-from policies.weights import Labels, Weighting, class_shares, step_weights
+from policies.pictures import find_pictures
+from policies.quality import Scoring
+from policies.shares import Shares, share, table
+from policies.weights import Labels, Uniform, Weighting, class_shares, mixed, step_weights
 from policies.windows import Windows
 from robot_stack.interventions import PRE_INTERVENTION, Label, labels
 from robot_stack.spec import Spec
 from robot_stack.store import Episode, Store, provenance
-from robot_stack.types import ConfigError, StoreError
+from robot_stack.types import Array, ConfigError, StoreError
 
 SOURCE = "source"
 KINDS = ("collect", "import", "deploy")
@@ -28,16 +30,17 @@ KINDS = ("collect", "import", "deploy")
 @dataclass(frozen=True)
 class Dataset:
     """spec: of the fields in use. validation: held-out episodes, None without. rate: rows a second [Hz].
-    classes: label -> its share of the steps and its weight. stores: which episodes are in use, by content, as
-    `provenance.record` notes them. pictures: where they come from."""
+    classes: label -> its share of the steps and its weight; shares: the same of the stores. stores: which episodes are
+    in use, by content, as `provenance.record` notes them. notes: what else is to be known, as sentences."""
 
     spec: Spec
     training: Windows
     validation: Windows | None
     rate: float
-    classes: dict[str, dict[str, float]]
+    classes: Shares
+    shares: Shares
     stores: list[dict[str, Any]]
-    pictures: Pictures
+    notes: list[str]
 
     def foresee(self, fields: Sequence[str]) -> None:
         """Have batches say what these fields are after the last action: `Policy.future`."""
@@ -46,17 +49,15 @@ class Dataset:
                 windows.foresee(fields)
 
     def describe(self, console: Console) -> None:
-        """Print the class shares and the weights that they got."""
-        table = Table("class", "share of steps", "weight", "share of loss", title="Who flew, and how much it counts")
-        for name, row in self.classes.items():
-            share, weight = row["share"], row["weight"]
-            table.add_row(name, f"{share:.1%}", f"{weight:.3g}", f"{share * weight:.1%}")
-        console.print(table)
+        """Print the shares of classes and stores, and the weights that they got."""
+        console.print(table("class", self.classes, "Who flew, and how much it counts"))
+        if len(self.shares) > 1:
+            console.print(table("store", self.shares, "Where it comes from, and how much it counts"))
         megabytes = (self.training.bytes + (self.validation.bytes if self.validation else 0)) / 1e6
         episodes = sum(map(len, provenance.learned_from(self.stores)))
         console.print(f"{episodes} episodes, {megabytes:.0f} MB on {self.training.action.device}")
-        if self.pictures.said:
-            console.print(self.pictures.said, highlight=False, soft_wrap=True)
+        for note in self.notes:
+            console.print(note, highlight=False, soft_wrap=True)
 
 
 def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.device) -> Dataset:
@@ -74,24 +75,28 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
         raise StoreError(f"no episode in {', '.join(map(str, paths))} has one of the verdicts {config['verdicts']}")
     _check_fields(episodes, spec)
     kept, held_out = split(episodes, config["validation"], config["seed"])
-    pre = config.get("pre", PRE_INTERVENTION)  # runs of older versions do not say
-    tags = [_labels(episode, pre) for episode in kept]
-    weights = step_weights(np.concatenate(tags), weighting)
-    parts = np.split(weights, np.cumsum([len(tag) for tag in tags])[:-1])
-    window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
     pictures = find_pictures(config, seen, episodes, device)
+    window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
 
-    def windows(chosen: Sequence[Episode], weight: Sequence[np.ndarray[Any, Any]] | None) -> Windows:
+    def windows(chosen: Sequence[Episode], weight: Sequence[Array] | None) -> Windows:
         return Windows(chosen, policy["observe"], policy["act"], window, weight, pictures, device, told)
 
+    pre = config.get("pre", PRE_INTERVENTION)  # runs of older versions do not say
+    tags = [_labels(episode, pre) for episode in kept]
+    number = {id(episode): number for number, of in enumerate(found) for episode in of}  # of its store
+    source = np.repeat([number[id(episode)] for episode in kept], [len(tag) for tag in tags])
+    labelled = np.concatenate(tags)
+    weights = _weights(kept, labelled, source, weighting, config)
+    training = windows(kept, np.split(weights, np.cumsum([len(tag) for tag in tags])[:-1]))
     return Dataset(
         spec,
-        windows(kept, parts),
+        training,
         windows(held_out, None) if held_out else None,
         float(episodes[0].attrs["rate"]),
-        _classes(np.concatenate(tags), weights),
+        {tag.name.lower(): share(labelled, weights, labelled == tag) for tag in class_shares(labelled)},
+        {str(path): share(labelled, weights, source == n) for n, path in enumerate(paths)},
         [provenance.record(path, of, kept, held_out) for path, of in zip(paths, found, strict=True)],
-        pictures,
+        [*filter(None, [pictures.said]), *_notes(config, weighting, labelled, len(training), bool(held_out))],
     )
 
 
@@ -147,8 +152,34 @@ def _labels(episode: Episode, pre: float) -> Labels:
     return labels(episode[SOURCE], float(episode.attrs["rate"]), episode.attrs["kind"], pre)
 
 
-def _classes(tags: Labels, weights: np.ndarray[Any, Any]) -> dict[str, dict[str, float]]:
-    return {
-        label.name.lower(): {"share": share, "weight": float(weights[tags == label][0])}
-        for label, share in class_shares(tags).items()
-    }
+def _weights(
+    episodes: Sequence[Episode],
+    labelled: Labels,
+    source: NDArray[np.int64],
+    weighting: Weighting,
+    config: Mapping[str, Any],
+) -> Array:
+    """How much each step of all episodes counts: by class, by quality within its class, and by store."""
+    scoring: Scoring | None = instantiate(config.get("quality"), _convert_="all")
+    quality = np.ones(len(labelled))
+    if scoring is not None:
+        quality = np.repeat(scoring(episodes), [len(episode) for episode in episodes])
+    mix = config.get("mix")
+    if mix is None:
+        return step_weights(labelled, weighting, quality)
+    stores = 1 if isinstance(config["store"], str) else len(config["store"])
+    inside = [source == number for number in range(stores)]
+    parts = [step_weights(labelled[rows], weighting, quality[rows]) for rows in inside]
+    return np.concatenate(mixed(parts, [labelled[rows] for rows in inside], mix))  # episodes are in this order
+
+
+def _notes(
+    config: Mapping[str, Any], weighting: Weighting, labelled: Labels, windows: int, is_held_out: bool
+) -> Iterator[str]:
+    """What is not as it was asked for, or cannot be."""
+    if not isinstance(weighting, Uniform) and Label.INTERVENTION not in labelled:
+        yield f"nobody took over in these episodes, so {type(weighting).__name__} has nothing to raise"
+    if config["validation"] > 0.0 and not is_held_out:
+        yield "there is one episode, and none is held out: no validation loss"
+    if config["batch"] > windows:
+        yield f"batch={config['batch']} is more than the {windows} windows there are: each batch is all of them"

@@ -3,7 +3,7 @@
 Weights are per step and not per window: a chunk that starts before a takeover still learns the person's part of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,9 +115,26 @@ def class_shares(labels: Labels) -> dict[Label, float]:
     return {label: count / total for label, count in counts.items() if count}
 
 
-def step_weights(labels: Labels, weighting: Weighting) -> Array:
-    """Weight of each step (N,); idle steps get none. The mean over the others is one."""
+def step_weights(labels: Labels, weighting: Weighting, quality: Array | None = None) -> Array:
+    """Weight of each step (N,); idle steps get none. The mean over the others is one.
+
+    quality: above zero, how much each step counts within its class (N,). The class keeps its share of the loss.
+    """
     weights = np.zeros(len(labels))
     for label, weight in weighting(class_shares(labels)).items():
-        weights[labels == label] = weight
+        inside = labels == label
+        weights[inside] = weight if quality is None else weight * quality[inside] / quality[inside].mean()
     return weights
+
+
+def mixed(weights: Sequence[Array], labels: Sequence[Labels], shares: Sequence[float]) -> list[Array]:
+    """Weights of the steps of several stores, one on average in each, so that each store gets its share of the loss.
+
+    The mean over all steps that count stays one. shares: of the stores, sum one. Within a store, classes keep theirs.
+    """
+    if len(shares) != len(weights) or min(shares) < 0.0 or abs(sum(shares) - 1.0) > 1e-6:
+        raise ConfigError(f"mix={list(shares)}: expected a share of the loss for each of {len(weights)} stores, sum 1")
+    counts = [int((of != Label.IDLE).sum()) for of in labels]
+    if empty := [number for number, count in enumerate(counts, 1) if count == 0]:
+        raise ConfigError(f"mix={list(shares)}: store {empty[0]} has no step to learn from")
+    return [of * share * sum(counts) / count for of, share, count in zip(weights, shares, counts, strict=True)]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.weights import HgDagger, Iwr, Sirius, Uniform, class_shares, step_weights
+from policies.weights import HgDagger, Iwr, Sirius, Uniform, class_shares, mixed, step_weights
 from robot_stack.interventions import Label
 from robot_stack.types import ConfigError
 
@@ -13,6 +13,7 @@ SHARES = st.dictionaries(st.sampled_from(LEARNED), st.floats(1e-5, 1.0), min_siz
 )
 
 
+@settings(max_examples=100, deadline=None)
 @given(SHARES)
 @pytest.mark.parametrize(
     "weighting", [Uniform(), Iwr(), HgDagger(), Sirius()], ids=["uniform", "iwr", "hg_dagger", "sirius"]
@@ -24,7 +25,7 @@ def test_weights_are_finite_not_negative_and_one_on_average_for_any_class_shares
     assert sum(weights[label] * share for label, share in shares.items()) == pytest.approx(1.0)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200, deadline=None)
 @given(SHARES, st.floats(1.0, 20.0), st.floats(0.0, 0.6), st.floats(0.0, 0.2), st.floats(0.0, 0.2))
 def test_no_sirius_weight_exceeds_its_cap(shares, cap, intervention, before, floor) -> None:
     weights = Sirius(intervention, before, floor, cap)(shares)
@@ -82,3 +83,39 @@ def test_idle_steps_have_no_weight_and_no_share() -> None:
 def test_impossible_shares_are_refused() -> None:
     with pytest.raises(ConfigError, match="cap >= 1"):
         Sirius(cap=0.5)
+
+
+LABELS = st.lists(st.sampled_from(list(Label)), min_size=1, max_size=40).filter(lambda tags: set(tags) != {Label.IDLE})
+
+
+@settings(max_examples=100, deadline=None)
+@given(LABELS, st.integers(0, 1000))
+@pytest.mark.parametrize("weighting", [Uniform(), Iwr(), Sirius()], ids=["uniform", "iwr", "sirius"])
+def test_quality_moves_weight_within_a_class_and_not_between_them(weighting, labels, seed) -> None:
+    tags = np.array(labels, np.uint8)
+    quality = np.random.default_rng(seed).uniform(0.05, 1.0, len(tags))
+    plain, weights = step_weights(tags, weighting), step_weights(tags, weighting, quality)
+    assert (weights >= 0.0).all()
+    for label in set(labels):
+        inside = tags == label
+        assert weights[inside].sum() == pytest.approx(plain[inside].sum())
+        ratio = weights[inside] / quality[inside]
+        assert np.allclose(ratio, ratio[0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(LABELS, min_size=1, max_size=4), st.data())
+def test_stores_get_their_shares_whatever_their_sizes_and_classes(stores, data) -> None:
+    tags = [np.array(labels, np.uint8) for labels in stores]
+    drawn = [data.draw(st.floats(0.01, 1.0)) for _ in tags]
+    shares = [share / sum(drawn) for share in drawn]
+    weights = mixed([step_weights(of, Sirius()) for of in tags], tags, shares)
+    total = sum(of.sum() for of in weights)
+    assert [of.sum() / total for of in weights] == pytest.approx(shares)
+    assert total == pytest.approx(sum((of != Label.IDLE).sum() for of in tags))
+
+
+def test_a_store_without_a_step_to_learn_from_cannot_have_a_share() -> None:
+    tags = [np.array([Label.ROBOT], np.uint8), np.array([Label.IDLE], np.uint8)]
+    with pytest.raises(ConfigError, match="store 2 has no step to learn from"):
+        mixed([np.ones(1), np.zeros(1)], tags, [0.5, 0.5])
