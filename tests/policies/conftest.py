@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from policies import Policy
+from policies.windows import Windows
 from robot_stack.spec import Field, Spec
 from robot_stack.store import Store
 from robot_stack.types import Source
@@ -127,6 +130,30 @@ def store(tmp_path: Path) -> Store:
         writer.commit("success")
     made.close()
     return made
+
+
+@pytest.fixture
+def two_ways(store: Store) -> Callable[[Policy], torch.Tensor]:
+    """Trains a policy on one start from which half of the chunks go to -1 and half to 1, and asks it 64 times where it
+    goes from there: the opening that it proposes, mean of each chunk (64,)."""
+
+    def reached(policy: Policy) -> torch.Tensor:
+        data = Windows(store.episodes, policy.observes, policy.acts, policy.window)
+        policy.fit(data.observe, data.numbers())
+        batch = data.batch(torch.zeros(64, dtype=torch.long))
+        goal = torch.where(torch.arange(64) % 2 == 0, 1.0, -1.0)[:, None, None]
+        chunk = goal.expand(-1, policy.window.horizon, policy.targets.size)
+        batch.action = policy.decode(chunk, batch.observe)
+        optimiser = torch.optim.AdamW(policy.train().parameters(), lr=3e-3)
+        for _ in range(200):
+            optimiser.zero_grad()
+            policy.loss(batch).mean().backward()
+            optimiser.step()
+        with torch.inference_mode():
+            asked = policy.eval().act(batch.observe, generators=[torch.Generator().manual_seed(i) for i in range(64)])
+            return policy.encode(asked, batch.observe)[..., -1].mean(dim=1)
+
+    return reached
 
 
 @pytest.fixture

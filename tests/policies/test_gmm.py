@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from policies import checkpoint
+from policies import Policy, checkpoint
 from policies.gmm import GaussianMixture, Mixture
 from policies.networks.recurrent import Recurrent
 from policies.windows import Windows
@@ -75,6 +75,14 @@ def test_modes_are_drawn_by_their_share_and_stay_the_same_along_a_chunk(
     assert torch.allclose(shares, torch.tensor([0.2, 0.5, 0.3]), atol=0.04)  # four standard errors
     noise = chunk - mean[torch.arange(count), nearest]
     assert noise.std().item() == pytest.approx(drawn.least, rel=0.05)
+
+
+def test_a_mixture_goes_both_ways(
+    policy: tuple[GaussianMixture, Windows], two_ways: Callable[[Policy], Tensor]
+) -> None:
+    reached = two_ways(policy[0])
+    assert ((reached.abs() - 1.0).abs() < 0.2).all()
+    assert 0.3 < (reached > 0.0).float().mean() < 0.7
 
 
 def test_the_mixture_is_exact_when_the_rest_is_bfloat16(policy: tuple[GaussianMixture, Windows]) -> None:
