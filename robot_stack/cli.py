@@ -78,6 +78,8 @@ VERBS = {
             "spine": "deploy.bench.spine:run",
             "store": "deploy.bench.store:run",
             "control": "deploy.bench.control:run",
+            "train": "deploy.bench.train:run",
+            "inference": "deploy.bench.inference:run",
         },
     ),
     "emulate": Verb(
