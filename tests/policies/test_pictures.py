@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,18 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from policies import Window, train
-from policies.pictures import Pictures, find_pictures
+from policies.goal import Goal
+from policies.pictures import Pictures, Place, choose_place, find_pictures
 from policies.train import Stop
-from policies.windows import Windows
+from policies.windows import Order, Windows
 from robot_stack.store import Store
 from robot_stack.store.cache import FrameCache
 from robot_stack.store.windows import WindowReader
+from robot_stack.types import ConfigError
 
 WINDOW = Window(history=3, horizon=8, execute=4)
 OBSERVE, ACT = ["pose", "image.top"], ["requested.pose", "requested.grip"]
+AFTER = [(kind, name) for kind in ("future", "goal") for name in ("image.top", "pose")]
 NOWHERE = {"cache": None, "memory": 0.0}
 
 
@@ -57,6 +61,56 @@ def test_a_batch_is_the_same_wherever_the_pictures_are(
         assert values.dtype == batches[1].observe[name].dtype
     assert torch.equal(batches[0].action, batches[1].action)
     assert batches[0].observe["image.top"].shape == (len(found), 3, 20, 28, 3)
+
+
+@pytest.mark.parametrize("place", [Place.HOST, Place.DISK])
+def test_batches_are_the_same_from_device_memory_and_disk(store: Store, place: Place) -> None:
+    """Also what is told of later rows, what comes after the chunk, and whether or not a batch was expected."""
+
+    def told(place: Place) -> Windows:
+        goal = Goal(["image.top", "pose"])
+        made = Windows(store.episodes, OBSERVE, ACT, WINDOW, None, Pictures((20, 28), None, place), conditioning=goal)
+        made.foresee(["image.top", "pose"])
+        return made
+
+    device, other = told(Place.DEVICE), told(place)
+    for step in range(4):
+        orders = Order(len(device), 16, 3), Order(len(other), 16, 3)
+        if step % 2:
+            other.expect(orders[1](step + 1))
+        expected, found = device.batch(orders[0](step)), other.batch(orders[1](step))
+        assert list(expected.observe) == [*OBSERVE, *(f"{kind}.{name}" for kind, name in AFTER)]
+        assert expected.observe.keys() == found.observe.keys()
+        for name, values in expected.observe.items():
+            assert torch.equal(values, found.observe[name]), name
+        assert torch.equal(expected.action, found.action)
+
+
+def test_the_future_of_a_window_is_the_row_after_its_last_action(store: Store) -> None:
+    data = Windows(store.episodes, ["time", "pose"], ACT, WINDOW)
+    data.foresee(["time"])
+    future = data.batch(torch.arange(9)).observe["future.time"]  # all windows of the first episode, which has 12 rows
+    assert future[:, 0].tolist() == pytest.approx([0.8, 0.9, 1.0, 1.1, 1.1, 1.1, 1.1, 1.1, 1.1])
+    with pytest.raises(ConfigError, match="wants grip of the future, but does not observe it"):
+        data.foresee(["grip"])
+
+
+def test_pictures_lie_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def free(device: float, host: float) -> None:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (device * 1e9, 80e9))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=host * 1e9))
+
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    free(device=40.0, host=100.0)
+    chosen = [choose_place(int(size * 1e9), None, cuda) for size in (19, 21, 51)]
+    assert [place for place, _ in chosen] == [Place.DEVICE, Place.HOST, Place.DISK]
+    assert "kept in the memory of cuda, where 20 GB are for them" in chosen[0][1]
+    assert "where 50 GB are for them (the memory of cuda has 20 GB for them)" in chosen[1][1]
+    assert "more than the 50 GB of memory that are for them" in chosen[2][1]
+    assert [choose_place(int(size * 1e9), None, cpu)[0] for size in (49, 51)] == [Place.DEVICE, Place.DISK]
+    assert choose_place(int(6e9), 5.0, cuda)[0] is Place.DISK
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert choose_place(int(21e9), None, cuda)[0] is Place.DISK
 
 
 def test_training_ends_with_the_same_bits_wherever_the_pictures_are(config: dict[str, Any], tmp_path: Path) -> None:
