@@ -44,13 +44,13 @@ def forget(path: Path) -> None:
                 os.close(descriptor)
 
 
-def rival(task: str, folder: Path, **given: Any) -> dict[str, Any]:
-    """Run a function of `store_rivals` in a process of its own, without network; return what it returns."""
+def rival(task: str, folder: Path, module: str = "store_rivals", **given: Any) -> dict[str, Any]:
+    """Run a task of a module of rivals in a process of its own, without network; return what it returns."""
     folder = folder / f"rival-{task}-{len(list(folder.glob('rival-*')))}"
     folder.mkdir()
     (folder / "given.json").write_text(json.dumps({"folder": str(folder), **given}))
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub"), "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-m", "deploy.bench.store_rivals", task, str(folder)]
+    command = [sys.executable, "-m", f"deploy.bench.{module}", task, str(folder)]
     os.sync()  # what was written before is not to be paid for now
     done = subprocess.run(
         command,

@@ -1,0 +1,117 @@
+"""`robot-stack bench train`: our trainer beside LeRobot's, with the same network, batch, horizon and data, in turn."""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from deploy.bench import present, train_data
+from deploy.bench.figure import Figure, duration
+from deploy.bench.store import machine
+from deploy.bench.store_work import Say, ratio
+from deploy.bench.train_trainer import Trainer
+from robot_stack.types import ConfigError, RobotStackError
+
+PARTS = ("states", "pictures")
+FASTER = {("states", "cpu"): 1.5, ("states", "cuda"): 3.0, ("pictures", "cuda"): 5.0}
+"""Target of samples a second, ours over LeRobot's; pictures on a CPU have none, all time goes into the same ResNet."""
+WAITS, STARTS = 0.02, 15.0
+"""Targets: share of the time that is waited for data [1], from the start of the process to the first step [s]."""
+SAME_SIZE = 0.02
+"""Largest difference between the networks' parameters [1]."""
+LEAST = 2
+"""Steps that a turn has."""
+CHANNELS = {"cpu": [32, 64, 128], "cuda": [256, 512, 1024]}
+"""Of the U-Net: what `policy=diffusion` has, and what the paper has."""
+
+
+def run(config: DictConfig) -> int:
+    """The verb."""
+    return present("train", config, measure)
+
+
+def measure(config: DictConfig, console: Console) -> list[Figure]:
+    """All figures of the parts that are wanted."""
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    asked = [values["only"]] if isinstance(values["only"], str) else values["only"] or list(PARTS)
+    if unknown := [part for part in asked if part not in PARTS]:
+        raise ConfigError(f"no part {', '.join(unknown)} in only=[…]; there are: {', '.join(PARTS)}")
+    values["device"] = values["device"] or device()
+    console.print(machine())
+    figures: list[Figure] = []
+    for part in (part for part in PARTS if part in asked):
+        with tempfile.TemporaryDirectory(prefix=f"bench-train-{part}-") as folder:
+            say = lambda text, part=part: console.print(f"[dim]{part}: {text}[/]")  # noqa: E731  the part of this turn
+            figures += _part(part, values, Path(folder), say)
+    console.print(machine())  # by its load one sees how alone this was
+    return figures
+
+
+def device() -> str:
+    """cuda where there is a driver for it, else cpu; this process does not load torch."""
+    return "cuda" if Path("/dev/nvidiactl").exists() else "cpu"
+
+
+def _part(part: str, config: Mapping[str, Any], folder: Path, say: Say) -> list[Figure]:
+    pictures = part == "pictures"
+    say(f"pushing a T about: {config['episodes']} episodes of {config['rows']} rows, as a store and as LeRobot's")
+    store, lerobot = train_data.make(folder, pictures, config["episodes"], config["rows"])
+    given = {
+        "store": str(store),
+        "lerobot": str(lerobot),
+        "pictures": pictures,
+        "channels": config["channels"] or CHANNELS[config["device"]],
+        "batch": config["picture_batch"] if pictures else config["batch"],
+        "threads": config["threads"],
+        "workers": config["workers"],
+        "device": config["device"],
+    }
+    with ExitStack() as stack:
+        trainers = []
+        for who in ("ours", "lerobot"):
+            say(f"starting {who}")
+            trainers.append(Trainer(who, folder / f"trainer-{who}", given))
+            stack.callback(trainers[-1].end)
+        ours, theirs = trainers
+        check_sizes(ours.parameters, theirs.parameters)
+        say(f"training networks of {ours.parameters / 1e6:.2f} M parameters in turn")
+        for _ in range(config["turns"]):
+            for trainer in trainers:
+                trainer.turn(config["seconds"], LEAST)
+        return _figures(part, config["device"], ours, theirs)
+
+
+def check_sizes(ours: int, theirs: int) -> None:
+    """Raise RobotStackError unless two networks have as many parameters."""
+    if abs(ours - theirs) > SAME_SIZE * theirs:
+        raise RobotStackError(f"the networks are not of one size: {ours} parameters, LeRobot's has {theirs}")
+
+
+def _figures(part: str, where: str, ours: Trainer, theirs: Trainer) -> list[Figure]:
+    what = f"{part}, {ours.parameters / 1e6:.2f} M parameters, batch {ours.given['batch']}, {where}"
+    figures = []
+    for trainer in (ours, theirs):
+        name = {"ours": "policies.train", "lerobot": "LeRobot"}[trainer.who]
+        is_ours = trainer is ours
+        waits, limit = float(np.median(trainer.waits)), WAITS if is_ours else None
+        figures += [
+            Figure(f"{what}: samples of {name}", {"": float(np.median(trainer.rates))}, "/s"),
+            _share(f"{what}: waiting for data, {name}", waits, limit),
+            Figure(f"{what}: memory, {name}", {"": trainer.memory}, "MB"),
+            duration(f"{what}: first step, {name}", trainer.started, "s", STARTS if is_ours else None),
+        ]
+        if trainer.gpu_memory:
+            figures.append(Figure(f"{what}: memory of the GPU, {name}", {"": trainer.gpu_memory}, "MB"))
+    least = FASTER.get((part, where))
+    return [*figures, ratio(f"{what}: policies.train / LeRobot", ours.rates, theirs.rates, least)]
+
+
+def _share(what: str, share: float, limit: float | None) -> Figure:
+    if limit is None:
+        return Figure(what, {"": share}, "%")
+    return Figure(what, {"": share}, "%", f"<= {100 * limit:g} %", share <= limit)

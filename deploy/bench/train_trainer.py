@@ -1,0 +1,113 @@
+"""A trainer in processes of its own, which gets its turns by being stopped and continued from outside: neither it nor
+the processes that load for it does anything while the other has its turn."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deploy.worker import QUIET_THREADS
+from robot_stack.clock import now
+from robot_stack.types import RobotStackError
+
+PATIENCE = 180.0
+"""Until the first steps are made [s]."""
+WARM = 3
+"""Steps until a trainer is as fast as it gets."""
+_LOOK = 0.05  # between two looks at the notes [s]
+
+
+@dataclass
+class Trainer:
+    """`who` in a folder of its own, trained as `given` says. It has the first turn until it is warm.
+
+    started: from the start of its process to the end of its first step [s]. rates: samples a second in each turn.
+    waits: share of the step's time that data were waited for, in each turn. memory: of all its processes, at most [B].
+    """
+
+    who: str
+    folder: Path
+    given: Mapping[str, Any]
+    rates: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    memory: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        (self.folder / "given.json").write_text(json.dumps({**self.given, "folder": str(self.folder)}))
+        offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.folder / "hub"), "TOKENIZERS_PARALLELISM": "false"}
+        threads = {name: str(self.given["threads"]) for name in QUIET_THREADS if name.endswith("_THREADS")}
+        command = [sys.executable, "-W", "ignore", "-m", "deploy.bench.train_rival", self.who, str(self.folder)]
+        began = now()
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **QUIET_THREADS, **threads, **offline},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_for(WARM)
+        self.started = self._notes()[0][0] - began
+        self._pause()
+
+    @property
+    def parameters(self) -> int:
+        """Of its network."""
+        return int(json.loads((self.folder / "facts.json").read_text())["parameters"])
+
+    @property
+    def gpu_memory(self) -> float:
+        """Of its tensors on the GPU, at most [B]."""
+        return max(memory for _, _, memory in self._notes())
+
+    def turn(self, seconds: float, least: int) -> None:
+        """Train for so long, and until so many whole steps were made; what came of it is added to `rates`."""
+        before = len(self._notes())
+        os.killpg(self._process.pid, signal.SIGCONT)
+        time.sleep(seconds)
+        self._wait_for(before + 1 + least)
+        self._pause()
+        steps = self._notes()[before:]  # the first of them began in an earlier turn
+        took = steps[-1][0] - steps[0][0]
+        self.rates.append((len(steps) - 1) * self.given["batch"] / took)
+        self.waits.append(sum(waited for _, waited, _ in steps[1:]) / took)
+        self.memory = max(self.memory, self._memory())
+
+    def end(self) -> None:
+        """Kill it and its loaders."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _pause(self) -> None:
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def _notes(self) -> list[tuple[float, float, float]]:
+        """Of each step: when it ended [s], how long it waited for data [s], memory of the GPU [B]."""
+        file = self.folder / "steps.txt"
+        whole = file.read_text().split("\n")[:-1] if file.exists() else []
+        return [(float(end), float(waited), float(memory)) for end, waited, memory in map(str.split, whole)]
+
+    def _wait_for(self, steps: int) -> None:
+        until = now() + PATIENCE
+        while len(self._notes()) < steps:
+            if self._process.poll() is not None or now() > until:
+                said = (self.folder / "log").read_text(errors="replace")[-3000:]
+                if self._process.poll() is None:
+                    self.end()
+                raise RobotStackError(f"the trainer {self.who} did not come to step {steps}:\n{said}")
+            time.sleep(_LOOK)
+
+    def _memory(self) -> float:
+        """Of its process and its loaders, what they share counted once [B]."""
+        first = psutil.Process(self._process.pid)
+        return float(sum(process.memory_full_info().pss for process in [first, *first.children(recursive=True)]))
