@@ -57,8 +57,7 @@ class Beso(Denoiser):
 
     def plan(self, steps: int) -> Plan:
         """Levels from the largest to the smallest, then none."""
-        sigmas = SCHEDULES[self.schedule](self.low, self.high, steps)
-        return Plan(sigmas, tuple(LEVEL_SCALE * math.log(sigma) / 4.0 for sigma in sigmas[:-1]), sigmas[0])
+        return plan_of(SCHEDULES[self.schedule](self.low, self.high, steps))
 
     def estimate(self, chunk: Tensor, sigma: Tensor | float, level: Tensor, condition: Tensor) -> Tensor:
         """The clean chunk (B, H, D)."""
@@ -75,6 +74,11 @@ def preconditioning[T: (Tensor, float)](sigma: T) -> tuple[T, T, T]:
 def told(sigma: Tensor) -> Tensor:
     """What the network is told of a noise level."""
     return sigma.log() * (LEVEL_SCALE / 4.0)
+
+
+def plan_of(sigmas: tuple[float, ...]) -> Plan:
+    """The plan of these levels, the last of which is zero."""
+    return Plan(sigmas, tuple(LEVEL_SCALE * math.log(sigma) / 4.0 for sigma in sigmas[:-1]), sigmas[0])
 
 
 def log_logistic(share: Tensor, low: float, high: float) -> Tensor:

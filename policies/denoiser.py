@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from policies import Interface, Policy
-from policies.samplers import SAMPLERS, one_of
+from policies.samplers import OF_DENOISERS, SAMPLERS, one_of
 from robot_stack.spec import Spec
 from robot_stack.types import ConfigError
 
@@ -35,7 +35,7 @@ class Denoiser(Policy):
     All three may be set between two calls.
     """
 
-    samplers: tuple[str, ...] = tuple(SAMPLERS)
+    samplers: tuple[str, ...] = OF_DENOISERS
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Denoiser(Policy):
     def sample(self, seen: Tensor, draw: Callable[[Tensor], Tensor], steps: int | None = None) -> Tensor:
         """Network numbers (B, H, D) drawn for conditions (N, B, C). draw: normal noise for conditions (B, C)."""
         plan = self.plan(steps or self.steps)
-        told = told_on(seen.device, plan.told)
+        told = on_device(seen.device, plan.told)
 
         def clean(chunk: Tensor, step: int) -> Tensor:
             return self.guided(chunk, plan.sigmas[step], told[step], seen)
@@ -96,18 +96,24 @@ class Denoiser(Policy):
         start = draw(seen[0]) * plan.start
         return SAMPLERS[self.sampler](clean, start, plan.sigmas, lambda: draw(seen[0]))
 
-    def guided(self, chunk: Tensor, sigma: float, level: Tensor, seen: Tensor) -> Tensor:
-        """The clean chunk within the limits of the data, untold and told in one batch. level: (), as it is told."""
+    def guided(self, chunk: Tensor, sigma: Tensor | float, level: Tensor, seen: Tensor) -> Tensor:
+        """The clean chunk within the limits of the data, untold and told in one batch.
+
+        sigma: (B, 1, 1), or one for all. level: as the network is told, (B,) or () for all.
+        """
         passes, count = seen.shape[:2]
-        both = chunk.repeat(passes, 1, 1) if passes > 1 else chunk
-        estimates = self.estimate(both, sigma, level.expand(passes * count), seen.flatten(0, 1))
+        level = level.expand(count)
+        if passes > 1:
+            chunk, level = chunk.repeat(passes, 1, 1), level.repeat(passes)
+            sigma = sigma.repeat(passes, 1, 1) if isinstance(sigma, Tensor) else sigma
+        estimates = self.estimate(chunk, sigma, level, seen.flatten(0, 1))
         if passes > 1:
             estimates = torch.lerp(*estimates.chunk(2), self.guidance)
         return estimates.clamp(-1.0, 1.0)
 
 
 @lru_cache(maxsize=64)
-def told_on(device: torch.device, told: tuple[float, ...]) -> Tensor:
-    """Levels of a plan, copied to a device once (steps,)."""
+def on_device(device: torch.device, numbers: tuple[float, ...]) -> Tensor:
+    """Numbers of a plan, copied to a device once (N,)."""
     with torch.inference_mode(False):  # they may serve in training after
-        return torch.tensor(told, device=device)
+        return torch.tensor(numbers, device=device)

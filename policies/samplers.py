@@ -73,7 +73,19 @@ def dpm(clean: Clean, chunk: Tensor, sigmas: Sequence[float], draw: Draw) -> Ten
     return chunk
 
 
-SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ddpm": ddpm, "heun": heun, "dpm++": dpm}
+def jump(clean: Clean, chunk: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
+    """For networks that know where the flow ends: all the way, and up again with fresh noise (Song et al. 2023,
+    arXiv:2303.01469)."""
+    for step, after in enumerate(sigmas[1:]):
+        chunk = clean(chunk, step)
+        if after > 0.0:
+            chunk = chunk + after * draw()
+    return chunk
+
+
+SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ddpm": ddpm, "heun": heun, "dpm++": dpm, "jump": jump}
+OF_DENOISERS = ("ddim", "ddpm", "heun", "dpm++")
+"""Samplers of networks that estimate the mean of all clean chunks that may be behind the noise."""
 
 
 def exponential(low: float, high: float, steps: int) -> tuple[float, ...]:

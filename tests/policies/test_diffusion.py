@@ -1,6 +1,8 @@
 """Numbers of the noise schedule and of the sampler against closed forms, and what a mean cannot do."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,12 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Generator, Tensor, nn
 
-from policies import Batch, Policy, Window
+from policies import Batch, Policy, Window, checkpoint
 from policies.bc import BehaviourCloning
+from policies.beso import Beso
+from policies.denoiser import Denoiser
 from policies.diffusion import Diffusion, scheduler
+from policies.flow import Flow
 from policies.networks.mlp import Mlp, MlpDenoiser
 from policies.networks.unet1d import UNet1d
 from robot_stack.spec import Field, Spec
@@ -154,27 +159,82 @@ def batch_of(action: Tensor) -> Batch:
     return Batch({"x": torch.zeros(len(action), 1, 2)}, action, ones > 0, ones)
 
 
-def taught(policy: Policy, steps: int) -> Tensor:
+def seeds(count: int) -> list[Generator]:
+    return [Generator().manual_seed(i) for i in range(count)]
+
+
+def taught(policy: Policy, training: int, steps: int = 10) -> Tensor:
     """Train on the two routes, then propose 200 chunks."""
     clean = two_routes(2048)
     generator = Generator().manual_seed(1)
     policy.fit({"x": torch.zeros(2, 2)}, [batch_of(clean)])
     optimiser = torch.optim.AdamW(policy.parameters(), lr=2e-3)
-    for _ in range(steps):
+    for _ in range(training):
         action = clean[torch.randint(2048, (128,), generator=generator)]
         optimiser.zero_grad()
         policy.loss(batch_of(action)).mean().backward()
         optimiser.step()
     with torch.inference_mode():
-        return policy.eval().act({"x": torch.zeros(200, 1, 2)}, 10, [Generator().manual_seed(i) for i in range(200)])
+        return policy.eval().act({"x": torch.zeros(200, 1, 2)}, steps, seeds(200))
 
 
-def test_diffusion_takes_either_way_and_the_mean_of_both_hits_the_obstacle() -> None:
-    torch.manual_seed(0)
-    generative = taught(made("sample", lambda h, d, c: MlpDenoiser(h, d, c, width=128, blocks=2)), 600)
-    blind = BehaviourCloning(SPEC, lambda i, o: Mlp(i, o, 64, 2), observe=["x"], act=["y"], window=WINDOW)
-    mean = taught(blind, 100)
-    middle = generative[:, 3:5, 1].mean(dim=1)
+def perceptrons(horizon: int, size: int, condition: int) -> MlpDenoiser:
+    return MlpDenoiser(horizon, size, condition, width=128, blocks=2)
+
+
+GENERATIVE: dict[str, Callable[[], Denoiser]] = {
+    "diffusion": lambda: made("sample", perceptrons),
+    "beso": lambda: Beso(SPEC, perceptrons, observe=["x"], act=["y"], window=WINDOW),
+    "flow": lambda: Flow(SPEC, perceptrons, observe=["x"], act=["y"], window=WINDOW),
+}
+
+
+def assert_takes_either_way(chunks: Tensor) -> None:
+    middle = chunks[:, 3:5, 1].mean(dim=1)
     assert (middle.abs() > 0.5).float().mean() >= 0.85
     assert 0.35 <= (middle > 0).float().mean() <= 0.65
-    assert (mean[:, 3:5, 1].abs() < 0.3).all()
+
+
+@pytest.mark.parametrize("name", GENERATIVE)
+def test_a_generative_policy_takes_either_way(name: str) -> None:
+    torch.manual_seed(0)
+    assert_takes_either_way(taught(GENERATIVE[name](), 600))
+
+
+def test_the_mean_of_both_ways_hits_the_obstacle() -> None:
+    torch.manual_seed(0)
+    blind = BehaviourCloning(SPEC, lambda i, o: Mlp(i, o, 64, 2), observe=["x"], act=["y"], window=WINDOW)
+    assert (taught(blind, 100)[:, 3:5, 1].abs() < 0.3).all()
+
+
+TAUGHT = {
+    "_target_": "policies.diffusion.Diffusion",
+    "_partial_": True,
+    "net": {"_target_": "policies.networks.mlp.MlpDenoiser", "_partial_": True, "width": 128, "blocks": 2},
+    "prediction": "sample",
+    "observe": ["x"],
+    "act": ["y"],
+    "window": {"_target_": "policies.Window", "history": 1, "horizon": 8, "execute": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a diffusion that takes either way."""
+    torch.manual_seed(0)
+    policy = checkpoint.build(TAUGHT, SPEC)
+    taught(policy, 600)
+    return checkpoint.save(tmp_path_factory.mktemp("run") / "step-0000600", policy, {"policy": TAUGHT}, {})
+
+
+@pytest.mark.parametrize("method", ["consistency", "regression"])
+def test_a_student_takes_either_way_in_one_step_where_its_teacher_hits_the_obstacle(method: str, teacher: Path) -> None:
+    torch.manual_seed(0)
+    own = {"_target_": "policies.consistency.DiffusionStudent", "teacher": str(teacher), "method": method}
+    student = taught(checkpoint.build({**TAUGHT, **own, "teacher_steps": 8}, SPEC), 200, steps=1)
+    flown = checkpoint.load(teacher).policy()
+    with torch.inference_mode():
+        hit, wanted = (flown.act({"x": torch.zeros(200, 1, 2)}, steps, seeds(200)) for steps in (1, 8))
+    assert (hit[:, 3:5, 1].mean(dim=1).abs() > 0.5).float().mean() < 0.5
+    assert_takes_either_way(student)
+    assert ((student[:, 3, 1] > 0) == (wanted[:, 3, 1] > 0)).float().mean() > 0.9  # the way the same noise leads to
