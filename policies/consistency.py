@@ -83,7 +83,7 @@ class Student(Denoiser):
             estimate = teacher.guided(noisy, sigma, told[step], seen)
             nearer = torch.lerp(estimate, noisy, after / sigma)
             level = told[(step + 1).clamp(max=self.teacher_steps - 1)]
-            wanted = self.estimate(nearer, after, level, condition).clamp(-1.0, 1.0)
+            wanted = self.guided(nearer, after, level, condition[None])
             wanted = torch.where(after > 0.0, wanted, estimate)  # the last step ends at the data
         return (jumped - wanted).square().mean(dim=-1)
 
@@ -132,7 +132,8 @@ class BesoStudent(Student, Beso):
 
 @lru_cache(maxsize=1)
 def _read(path: str, device: torch.device) -> Denoiser:
-    """The teacher, once for a student and its average."""
-    teacher = checkpoint.load(path).policy().to(device)
+    """The teacher, once for a student and its average. What is drawn to build it is not missed by the training."""
+    with torch.random.fork_rng(devices=[]):
+        teacher = checkpoint.load(path).policy().to(device)
     assert isinstance(teacher, Denoiser)
     return teacher

@@ -109,7 +109,7 @@ class Denoiser(Policy):
         estimates = self.estimate(chunk, sigma, level, seen.flatten(0, 1))
         if passes > 1:
             estimates = torch.lerp(*estimates.chunk(2), self.guidance)
-        return estimates.clamp(-1.0, 1.0)
+        return estimates.float().clamp(-1.0, 1.0)  # an autocast network answers in half precision
 
 
 @lru_cache(maxsize=64)

@@ -201,6 +201,15 @@ def test_a_generative_policy_takes_either_way(name: str) -> None:
     assert_takes_either_way(taught(GENERATIVE[name](), 600))
 
 
+@pytest.mark.parametrize("name", GENERATIVE)
+def test_a_network_may_answer_in_half_precision(name: str) -> None:
+    policy = GENERATIVE[name]().eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        chunk = policy.act({"x": torch.zeros(3, 1, 2)}, 3, seeds(3))
+    assert chunk.dtype == torch.float32
+    assert torch.isfinite(chunk).all()
+
+
 def test_the_mean_of_both_ways_hits_the_obstacle() -> None:
     torch.manual_seed(0)
     blind = BehaviourCloning(SPEC, lambda i, o: Mlp(i, o, 64, 2), observe=["x"], act=["y"], window=WINDOW)
