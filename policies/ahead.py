@@ -78,10 +78,11 @@ class Ahead:
             part.result()
         if self._device.type != "cuda":
             return Arrived(out, None)
-        with torch.cuda.stream(_copying(self._device)):
+        stream = _copying(self._device)
+        with torch.cuda.stream(stream):
             rows = out.to(self._device, non_blocking=True)
-            copied = torch.cuda.Event()
-            copied.record()
+        copied = torch.cuda.Event()
+        copied.record(stream)
         return Arrived(rows, copied)
 
 

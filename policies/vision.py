@@ -122,7 +122,7 @@ class TimmTrunk(nn.Module):
             self.network.load_state_dict(_network(self.name, pretrained=True).state_dict())
         except (OSError, RuntimeError) as error:
             raise ConfigError(
-                f"the weights of {self.name} cannot be had: {' '.join(str(error).split())[:200]} "
+                f"the weights of {self.name} cannot be had: {' '.join(str(error).split())[:200]}. "
                 "Set encoder.pretrained=false to begin without, or bring them here: `hf download` on a machine with a "
                 "network, then copy the folder that HF_HOME names"
             ) from error
