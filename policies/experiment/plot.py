@@ -29,7 +29,7 @@ def draw(result: Mapping[str, Any], file: Path) -> None:
     axes[1, 0].set_ylabel("minus uniform [points]")
     config = result["config"]
     figure.suptitle(
-        f"{config['policy']}, round {config['rounds']}: {config['seeds']} seeds (dots) × {config['episodes']} "
+        f"{config['policy']}, round {config['rounds']}: {result['seeds']} seeds (dots) × {config['episodes']} "
         "attempts, 95 % intervals",
         fontsize=11,
     )

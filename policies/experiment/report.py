@@ -48,7 +48,7 @@ def markdown(result: Result) -> str:
     lines = [
         f"# Sirius on Meta-World, policy {config['policy']}",
         "",
-        f"{config['seeds']} training seeds (demonstrations, deployments and network of their own), "
+        f"{result['seeds']} training seeds (demonstrations, deployments and network of their own), "
         f"{config['deployments']} watched deployments a round, "
         f"{config['episodes']} evaluation episodes without help, from the same start states for all.",
         "",

@@ -13,7 +13,7 @@ from policies.experiment import report
 from policies.experiment.arms import chosen
 from policies.experiment.laboratory import Laboratory
 from policies.experiment.plot import draw
-from policies.experiment.rounds import run_rounds
+from policies.experiment.rounds import Course, run_rounds
 from policies.train import Stop, stop_at_interrupt
 from robot_stack.cli import CONFIGS
 from robot_stack.configuration import compose
@@ -38,15 +38,13 @@ def experiment(config: dict[str, Any], stop: Stop, console: Console) -> Path:
     arms = chosen(config["arms"])
     _check(config, out)
     torch.set_num_threads(1)
-    tasks: dict[str, Any] = {}
-    for task in config["tasks"]:
-        worlds = _worlds(task, config["parallel"])
-        courses = []
-        for seed in range(config["seeds"]):
-            laboratory = Laboratory(config, task, seed, worlds, stop, console)
-            courses.append(run_rounds(laboratory, arms, config["rounds"], config["data"] == "shared"))
-        tasks[task] = report.summarise_task(courses)
-        file = _write(out, {"config": config, "rule": report.RULE, "tasks": tasks})
+    courses: dict[str, list[dict[str, Course]]] = {task: [] for task in config["tasks"]}
+    for seed in range(config["seeds"]):  # seed by seed, so that a run that is cut short says something of every task
+        for task in config["tasks"]:
+            laboratory = Laboratory(config, task, seed, _worlds(task, config["parallel"]), stop, console)
+            courses[task].append(run_rounds(laboratory, arms, config["rounds"], config["data"] == "shared"))
+        tasks = {task: report.summarise_task(each) for task, each in courses.items()}
+        file = _write(out, {"config": config, "rule": report.RULE, "seeds": seed + 1, "tasks": tasks})
     console.print(file.read_text(), highlight=False, soft_wrap=True, markup=False)
     return file
 
