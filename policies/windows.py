@@ -7,9 +7,8 @@ pictures lie, and a run that is resumed sees what it would have seen.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -20,36 +19,12 @@ from policies import Batch, Window
 from policies.ahead import Ahead
 from policies.conditioning import Conditioning
 from policies.pictures import Pictures
+from policies.places import Places
 from robot_stack.picture import IMAGE
 from robot_stack.store import Episode
 from robot_stack.types import ConfigError, StoreError
 
 NUMBERS_BATCH = 4096
-
-
-@dataclass(frozen=True)
-class Places:
-    """Rows of all episodes, by number. now: where each window stands (W,). start, last: of the episode that a row is
-    in (N,). episode: its number (N,)."""
-
-    now: Tensor
-    start: Tensor
-    last: Tensor
-    episode: Tensor
-
-    @classmethod
-    def of(cls, lengths: Tensor, execute: int) -> Self:
-        """Of episodes with so many rows, of which a window needs `execute` from where it stands."""
-        ends = lengths.cumsum(0)
-        last = (ends - 1).repeat_interleave(lengths)
-        rows = torch.arange(int(ends[-1]))
-        now = rows[rows + execute <= last + 1]
-        episode = torch.arange(len(lengths)).repeat_interleave(lengths)
-        return cls(now, (ends - lengths).repeat_interleave(lengths), last, episode)
-
-    def to(self, device: torch.device | str) -> "Places":
-        """The same on a device."""
-        return Places(*(tensor.to(device) for tensor in (self.now, self.start, self.last, self.episode)))
 
 
 class Windows:
