@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from deploy import cell
 from deploy.worker import Context
-from policies.pilot import Pilot
+from policies.pilot import Pilot, engage
 from robot_stack.clock import Rate, now
 from robot_stack.observe import Observer
 from robot_stack.spec import Record
@@ -50,11 +50,11 @@ class Replanning:
 
 
 def run(context: Context) -> None:
-    """The process. Config: station, checkpoint, execute (rows between two plans; None: as trained)."""
+    """The process. Config: station, execute (rows between two plans; None: as trained), and what `engage` reads."""
     with suppress(PermissionError):
         os.nice(NICE)
     station = cell.from_json(context.config["station"])
-    pilot = Pilot(context.config["checkpoint"])
+    pilot = engage(context.config)
     pilot.check(station, f"this station ({station.name})")
     log.info("flies %s", pilot.checkpoint.folder)
     observer = Observer(context.bus, station, pilot.window.history)

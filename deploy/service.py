@@ -90,7 +90,8 @@ def collect(cfg: DictConfig) -> int:
 def deploy(cfg: DictConfig) -> int:
     """The verb `deploy`: a checkpoint flies; whoever is at the teleoperation device can take over."""
     config = _plain(cfg)
-    policy = {"checkpoint": config["checkpoint"], "execute": config["execute"]}
+    keys = ("checkpoint", "execute", "steps", "sampler", "guidance", "precision", "goal", "language")
+    policy = {key: config[key] for key in keys}
     return Service("deploy", config, ("inference", policy), {"checkpoint": str(config["checkpoint"])}).run()
 
 

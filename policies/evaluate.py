@@ -26,7 +26,7 @@ from torch import Generator
 
 from policies import checkpoint
 from policies.intervals import bootstrap_mean, wilson
-from policies.pilot import Flown, Pilot
+from policies.pilot import Flown, Pilot, engage
 from robot_stack.lockstep import Rollout
 from robot_stack.progress import bar
 from robot_stack.spec import Record
@@ -115,7 +115,7 @@ def write(result: Mapping[str, Any], out: str | None) -> Path:
 
 def fly(config: Mapping[str, Any], seeds: Sequence[int]) -> Iterator[Outcome]:
     """Fly all seeds in this process, `config.parallel` at once; outcomes as they come."""
-    pilot = Pilot(config["checkpoint"], config["steps"], config["device"], config["threads"])
+    pilot = engage(config)
     make = checkpoint.rollout(pilot.checkpoint.config)
     rollouts = [make(cameras=pilot.cameras) for _ in range(min(config["parallel"], len(seeds)))]
     pilot.check(rollouts[0].station, f"task {pilot.checkpoint.config['task']['name']}")

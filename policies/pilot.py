@@ -1,6 +1,7 @@
 """The one call path from rows to a chunk: evaluation and deployment fly a policy through this and nothing else."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,14 +10,17 @@ import torch
 from torch import Generator, Tensor
 
 from policies import checkpoint
+from policies.goal import GoalReader, stored_row
 from policies.inference import WARM_UP, Inference
+from policies.instruction import InstructionReader
 from robot_stack.picture import IMAGE, shrink
 from robot_stack.spec import Record, Spec
 from robot_stack.station import Topic
-from robot_stack.types import CheckpointError, Source, SpecError, TargetKind
+from robot_stack.types import CheckpointError, ConfigError, Source, SpecError, TargetKind
 
 REQUESTED = "requested."
 """The act field `requested.x` goes into the field `x` of a chunk."""
+GOAL_PLACE = re.compile(r"(.+?):(ep-[^:]+)(?::(\d+))?")
 KINDS = {"requested.pose": TargetKind.POSE, "requested.q": TargetKind.JOINTS}
 
 
@@ -38,7 +42,7 @@ class Pilot:
 
     path: a checkpoint, or a training run, of which the newest is taken. steps: of the sampler, None for the policy's
     own. device: None for the GPU if there is one. threads: of torch on the CPU; one is fastest for small networks.
-    seed: of what is drawn. precision: of the networks' products, float32 or bfloat16.
+    seed: of what is drawn. precision: of the networks' products, float32 or bfloat16. sampler, guidance: as `steps`.
 
     Ask it again after `window.execute` rows, not in every row: a policy of chunks that is asked in every row loses half
     of its success, because it falls from one way of doing a thing into another.
@@ -52,11 +56,16 @@ class Pilot:
         threads: int = 1,
         seed: int = 0,
         precision: str = "float32",
+        sampler: str | None = None,
+        guidance: float | None = None,
     ) -> None:
         torch.set_num_threads(threads)
         self.checkpoint = checkpoint.load(path)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.policy = self.checkpoint.policy()
+        self._set("sampler", sampler)
+        self._set("guidance", guidance)
+        self._told: dict[str, Tensor] = {}
         self._infer = Inference(self.policy, self.device, precision)
         self.window = self.policy.window
         self.steps = steps
@@ -68,6 +77,17 @@ class Pilot:
         """The cameras that it looks through: name -> (height, width) [px]."""
         fields = (field for field in self.checkpoint.spec if field.name.startswith(IMAGE))
         return {field.name.removeprefix(IMAGE): (field.shape[0], field.shape[1]) for field in fields}
+
+    def tell(self, goal: str | None, language: str) -> None:
+        """What it is to do from now on. goal: a recorded row, STORE:EPISODE or STORE:EPISODE:ROW, the last by default.
+        language: in words. Neither: it flies untold. Raises ConfigError if it cannot be told so, StoreError."""
+        reader = self.policy.conditioning
+        if goal is not None and not isinstance(reader, GoalReader):
+            raise ConfigError(f"goal={goal}: {self.checkpoint.folder} was trained without conditioning=goal")
+        if isinstance(reader, GoalReader):
+            self._told = reader.entries(_row(goal, reader.fields)) if goal is not None else {}
+        elif isinstance(reader, InstructionReader):
+            self._told = reader.entries(language) if language else {}
 
     def check(self, station: Flown, what: str) -> None:
         """Raise CheckpointError unless the policy can fly this station; `what` names it."""
@@ -93,7 +113,8 @@ class Pilot:
     ) -> list[Record]:
         """One chunk a history, computed together. generators: what is drawn for each."""
         observed = {name: self._stack(histories, name) for name in self.policy.observes}
-        action = self._infer(observed, self.steps, generators)
+        told = {name: value.expand(len(histories), *value.shape[1:]) for name, value in self._told.items()}
+        action = self._infer(observed | told, self.steps, generators)
         if not torch.isfinite(action).all():
             raise SpecError(f"the policy proposed a number that is not finite, from rows at {_last_times(histories)} s")
         parts = {name: part.numpy() for name, part in self.policy.targets.split(action).items()}
@@ -101,6 +122,14 @@ class Pilot:
             self._record({name: part[i] for name, part in parts.items()}, rows[-1], station)
             for i, rows in enumerate(histories)
         ]
+
+    def _set(self, name: str, value: Any) -> None:
+        """Another sampler or guidance than it was trained with."""
+        if value is None:
+            return
+        if not hasattr(self.policy, name):
+            raise ConfigError(f"{name}={value}: {type(self.policy).__name__} has no {name}; leave it at null")
+        setattr(self.policy, name, value)
 
     def _stack(self, histories: Sequence[Sequence[Record]], name: str) -> Tensor:
         """One field, (B, history, *shape)."""
@@ -122,6 +151,23 @@ class Pilot:
         for name, part in values.items():
             record[name.removeprefix(REQUESTED)][:horizon] = part
         return record
+
+
+def engage(config: Mapping[str, Any]) -> Pilot:
+    """The pilot that `eval`, `compare` and `deploy` ask for, by the keys that their configs share."""
+    names = ("steps", "device", "threads", "precision", "sampler", "guidance")
+    pilot = Pilot(config["checkpoint"], **{name: config[name] for name in names if name in config})
+    pilot.tell(config.get("goal"), config.get("language", ""))
+    return pilot
+
+
+def _row(place: str, fields: Sequence[str]) -> dict[str, Any]:
+    """The recorded row at STORE:EPISODE or STORE:EPISODE:ROW."""
+    found = GOAL_PLACE.fullmatch(place)
+    if found is None:
+        raise ConfigError(f"goal={place}: expected STORE:EPISODE or STORE:EPISODE:ROW, as in goal=data/lift:ep-000003")
+    store, episode, row = found.groups()
+    return stored_row(store, episode, fields, None if row is None else int(row))
 
 
 def _last_times(histories: Sequence[Sequence[Record]]) -> str:

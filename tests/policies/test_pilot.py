@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from policies import Window, checkpoint
+from policies.inference import OneGraph
 from policies.pictures import Pictures
-from policies.pilot import Pilot
+from policies.pilot import Pilot, engage
 from policies.windows import Windows
 from robot_stack.spec import Field, Spec
 from robot_stack.station import Station
 from robot_stack.store import Store
-from robot_stack.types import CheckpointError, Source, TargetKind
+from robot_stack.types import CheckpointError, ConfigError, Source, StoreError, TargetKind
 
 STATION = Station("toy", joints=6, cameras={"top": (48, 64)})
 
@@ -87,3 +88,75 @@ def test_another_rate_is_refused(pilot: Pilot) -> None:
 
 def test_the_cameras_that_it_needs_are_known(pilot: Pilot) -> None:
     assert pilot.cameras == ({"top": (48, 64)} if pilot.policy.observation.images else {})
+
+
+@pytest.fixture
+def listener(config_of: Callable[[str], dict[str, Any]], store: Store, tmp_path: Path) -> Callable[..., Pilot]:
+    """Makes a pilot by the config of `eval`, of a policy that is told by `conditioning`."""
+
+    def made(conditioning: dict[str, Any] | None, **config: Any) -> Pilot:
+        policy = {**config_of("perceptrons"), "conditioning": conditioning}
+        torch.manual_seed(0)
+        built = checkpoint.build(policy, store.spec)
+        data = Windows(store.episodes, ["pose", "grip"], policy["act"], Window(2, 8, 4))
+        built.fit(data.observe, data.numbers())
+        folder = checkpoint.save(tmp_path / "told" / "step-0000001", built, {"policy": policy}, {"rate": 10.0})
+        return engage({"checkpoint": str(folder), "device": "cpu", **config})
+
+    return made
+
+
+GOAL = {"_target_": "policies.goal.Goal", "fields": ["pose"]}
+WORDS = {"_target_": "policies.instruction.Instruction"}
+
+
+def proposed(pilot: Pilot) -> np.ndarray[Any, Any]:
+    return pilot.chunks([rows_of(2)], STATION, [torch.Generator().manual_seed(0)])[0]["pose"][:8]
+
+
+def test_a_policy_is_told_a_recorded_row_or_words(listener: Callable[..., Pilot], store: Store) -> None:
+    first = store.episodes[0].id
+    untold = proposed(listener(GOAL))
+    last = proposed(listener(GOAL, goal=f"{store.path}:{first}"))
+    assert not np.array_equal(untold, last)
+    assert np.array_equal(last, proposed(listener(GOAL, goal=f"{store.path}:{first}:11")))  # it has twelve
+    assert not np.array_equal(last, proposed(listener(GOAL, goal=f"{store.path}:{first}:0")))
+    assert not np.array_equal(proposed(listener(WORDS)), proposed(listener(WORDS, language="pick the red one")))
+
+
+def test_what_cannot_be_told_is_refused(listener: Callable[..., Pilot], store: Store) -> None:
+    with pytest.raises(ConfigError, match="was trained without conditioning=goal"):
+        listener(None, goal=f"{store.path}:{store.episodes[0].id}")
+    with pytest.raises(ConfigError, match="expected STORE:EPISODE or STORE:EPISODE:ROW"):
+        listener(GOAL, goal="somewhere")
+    with pytest.raises(StoreError, match="has no row 99"):
+        listener(GOAL, goal=f"{store.path}:{store.episodes[0].id}:99")
+
+
+def test_sampler_and_guidance_are_chosen_at_run_time(listener: Callable[..., Pilot]) -> None:
+    assert not np.array_equal(proposed(listener(GOAL)), proposed(listener(GOAL, sampler="ddpm")))
+    with pytest.raises(ConfigError, match="sampler"):
+        listener(GOAL, sampler="wrong")
+    told = {"goal": None, "guidance": 2.0}
+    assert listener(GOAL, **told).policy.guidance == 2.0
+
+
+def test_a_setting_that_the_policy_has_not_is_refused(
+    config_of: Callable[[str], dict[str, Any]], store: Store, tmp_path: Path
+) -> None:
+    built = checkpoint.build(config_of("bc"), store.spec)
+    checkpoint.save(tmp_path / "bc" / "step-0000001", built, {"policy": config_of("bc")}, {"rate": 10.0})
+    with pytest.raises(ConfigError, match="BehaviourCloning has no sampler"):
+        Pilot(tmp_path / "bc", device="cpu", sampler="ddim")
+
+
+def test_one_graph_answers_as_its_network(pilot: Pilot) -> None:
+    net = pilot.policy.net
+    assert isinstance(net, OneGraph)
+    seen: list[tuple[torch.Tensor, ...]] = []
+    handle = net.net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    pilot.chunks([rows_of(2)], STATION, [torch.Generator().manual_seed(0)])
+    handle.remove()
+    assert seen  # it was traced
+    with torch.inference_mode():
+        assert torch.allclose(net(*seen[0]), net.net(*seen[0]), atol=1e-5)
