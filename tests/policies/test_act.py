@@ -1,18 +1,22 @@
 """ACT: its style, its masks, and what HIT adds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
+from safetensors.torch import load_file
 from torch import Generator, Tensor
 from torch.distributions import Normal, kl_divergence
 
-from policies import Batch, Policy, checkpoint
+from policies import Batch, Policy, checkpoint, train
 from policies.act import Act
 from policies.networks.map_tokens import MapTokens
 from policies.networks.style import Style, StyleEncoder
 from policies.networks.transformer import TokenEncoder
+from policies.train import Stop
 from policies.windows import Windows
 from robot_stack.spec import Spec
 from robot_stack.store import Store
@@ -163,6 +167,32 @@ def test_without_that_loss_nothing_that_comes_is_asked_for(make: Make, store: St
     policy = make("act_images")
     assert policy.future == ()
     assert torch.isfinite(policy.loss(windows(store, policy))).all()
+
+
+def test_a_run_is_given_what_comes_and_resumes_to_the_same_bits(
+    training: dict[str, Any],
+    config_of: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Styles and units left out are drawn; so are the crops of what is seen."""
+    policy = {**config_of("act_images"), "feature_weight": 0.005, "dropout": 0.1}
+    training |= {"policy": policy, "steps": 6, "validate_every": 5}
+    whole = train.train({**training, "out": str(tmp_path / "whole")}, Stop(), Console(quiet=True))
+    stop, learn = Stop(), train.State.learn
+
+    def learn_and_stop(state: train.State, *batches: Any) -> Any:
+        stop.requested = state.step + 1 == 3
+        return learn(state, *batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.State, "learn", learn_and_stop)
+        stopped = train.train(training, stop, Console(quiet=True))
+    assert stopped.name == "step-0000003"
+    resumed = train.train({**training, "resume": str(stopped.parent)}, Stop(), Console(quiet=True))
+    assert resumed.name == whole.name == "step-0000006"
+    expected, found = (load_file(folder / "training.safetensors") for folder in (whole, resumed))
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
 
 @pytest.mark.parametrize(
