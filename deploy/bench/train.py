@@ -17,6 +17,7 @@ from deploy.bench.store_work import Say, ratio
 from deploy.bench.train_trainer import Trainer
 from robot_stack.types import ConfigError, RobotStackError
 
+OURS = "policies.train"
 PARTS = ("states", "pictures")
 FASTER = {("states", "cpu"): 1.5, ("states", "cuda"): 3.0, ("pictures", "cuda"): 5.0}
 """Target of samples a second, ours over LeRobot's; pictures on a CPU have none, all time goes into the same ResNet."""
@@ -68,22 +69,21 @@ def _part(part: str, config: Mapping[str, Any], folder: Path, say: Say) -> list[
         "channels": config["channels"] or CHANNELS[config["device"]],
         "batch": config["picture_batch"] if pictures else config["batch"],
         "threads": config["threads"],
-        "workers": config["workers"],
         "device": config["device"],
     }
+    started = {OURS: ("ours", 0), **{f"LeRobot, {n or 'no'} workers": ("lerobot", n) for n in config["workers"]}}
     with ExitStack() as stack:
-        trainers = []
-        for who in ("ours", "lerobot"):
-            say(f"starting {who}")
-            trainers.append(Trainer(who, folder / f"trainer-{who}", given))
-            stack.callback(trainers[-1].end)
-        ours, theirs = trainers
-        check_sizes(ours.parameters, theirs.parameters)
-        say(f"training networks of {ours.parameters / 1e6:.2f} M parameters in turn")
+        trainers: dict[str, Trainer] = {}
+        for name, (who, workers) in started.items():
+            say(f"starting {name}")
+            trainers[name] = Trainer(who, folder / f"trainer-{len(trainers)}", {**given, "workers": workers})
+            stack.callback(trainers[name].end)
+            check_sizes(trainers[OURS].parameters, trainers[name].parameters)
+        say(f"training networks of {trainers[OURS].parameters / 1e6:.2f} M parameters in turn")
         for _ in range(config["turns"]):
-            for trainer in trainers:
+            for trainer in trainers.values():
                 trainer.turn(config["seconds"], LEAST)
-        return _figures(part, config["device"], ours, theirs)
+        return _figures(part, config["device"], trainers)
 
 
 def check_sizes(ours: int, theirs: int) -> None:
@@ -92,23 +92,24 @@ def check_sizes(ours: int, theirs: int) -> None:
         raise RobotStackError(f"the networks are not of one size: {ours} parameters, LeRobot's has {theirs}")
 
 
-def _figures(part: str, where: str, ours: Trainer, theirs: Trainer) -> list[Figure]:
+def _figures(part: str, where: str, trainers: Mapping[str, Trainer]) -> list[Figure]:
+    """Of each, and how much faster ours is than LeRobot's with whichever number of workers is faster here."""
+    ours = trainers[OURS]
     what = f"{part}, {ours.parameters / 1e6:.2f} M parameters, batch {ours.given['batch']}, {where}"
     figures = []
-    for trainer in (ours, theirs):
-        name = {"ours": "policies.train", "lerobot": "LeRobot"}[trainer.who]
+    for name, trainer in trainers.items():
         is_ours = trainer is ours
-        waits, limit = float(np.median(trainer.waits)), WAITS if is_ours else None
         figures += [
             Figure(f"{what}: samples of {name}", {"": float(np.median(trainer.rates))}, "/s"),
-            _share(f"{what}: waiting for data, {name}", waits, limit),
+            _share(f"{what}: waiting for data, {name}", float(np.median(trainer.waits)), WAITS if is_ours else None),
             Figure(f"{what}: memory, {name}", {"": trainer.memory}, "MB"),
             duration(f"{what}: first step, {name}", trainer.started, "s", STARTS if is_ours else None),
         ]
         if trainer.gpu_memory:
             figures.append(Figure(f"{what}: memory of the GPU, {name}", {"": trainer.gpu_memory}, "MB"))
+    best = max((name for name in trainers if name != OURS), key=lambda name: float(np.median(trainers[name].rates)))
     least = FASTER.get((part, where))
-    return [*figures, ratio(f"{what}: policies.train / LeRobot", ours.rates, theirs.rates, least)]
+    return [*figures, ratio(f"{what}: {OURS} / {best}", ours.rates, trainers[best].rates, least)]
 
 
 def _share(what: str, share: float, limit: float | None) -> Figure:
