@@ -87,7 +87,7 @@ class Ahead:
 
 
 def _key(rows: Tensor) -> bytes:
-    return rows.numpy().tobytes()
+    return bytes(rows.numpy().tobytes())
 
 
 @cache

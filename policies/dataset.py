@@ -161,7 +161,7 @@ def _weights(
 ) -> Array:
     """How much each step of all episodes counts: by class, by quality within its class, and by store."""
     scoring: Scoring | None = instantiate(config.get("quality"), _convert_="all")
-    quality = np.ones(len(labelled))
+    quality: Array = np.ones(len(labelled))
     if scoring is not None:
         quality = np.repeat(scoring(episodes), [len(episode) for episode in episodes])
     mix = config.get("mix")

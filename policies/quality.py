@@ -43,7 +43,7 @@ class Compatibility:
         if len(measured.episodes) != len(episodes):
             raise ConfigError(f"quality=compatibility cannot be measured: {'; '.join(measured.notes)}")
         scores = [1.0 if one.compatibility is None else one.compatibility for one in measured.episodes]
-        return self._floor + (1.0 - self._floor) * np.array(scores)
+        return np.asarray(self._floor + (1.0 - self._floor) * np.array(scores))
 
 
 class Attribute:
@@ -55,8 +55,7 @@ class Attribute:
 
     def __call__(self, episodes: Sequence[Episode]) -> Array:
         """(E,). Raises ConfigError for an episode without that number, or with one outside 0 to 1."""
-        scores = np.array([self._score(episode) for episode in episodes])
-        return np.maximum(self._floor, scores)
+        return np.array([max(self._floor, self._score(episode)) for episode in episodes])
 
     def _score(self, episode: Episode) -> float:
         score = episode.attrs.get(self._name)

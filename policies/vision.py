@@ -140,14 +140,13 @@ class TimmTrunk(nn.Module):
 def _network(name: str, pretrained: bool) -> Any:
     """A network of `timm` for pictures of any size. Its batch normalisation, if it has one, keeps its statistics."""
     import timm  # takes seconds, and few policies want it
-    from timm.layers import freeze_batch_norm_2d
 
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('_')[0]}*") or timm.list_models("vit_*_dinov2*")
         raise ConfigError(f"timm has no network {name!r}; it has, among others: {', '.join(close[:20])}")
     known = timm.get_pretrained_cfg(name)
     any_size: dict[str, Any] = {"dynamic_img_size": True} if known is not None and known.fixed_input_size else {}
-    return freeze_batch_norm_2d(timm.create_model(name, pretrained=pretrained, num_classes=0, **any_size))
+    return timm.layers.freeze_batch_norm_2d(timm.create_model(name, pretrained=pretrained, num_classes=0, **any_size))
 
 
 def _stage(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
