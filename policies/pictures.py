@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from policies.ahead import Ahead
+from policies.memory import free_memory
 from robot_stack.picture import IMAGE
 from robot_stack.store import Episode
 from robot_stack.store.cache import AUTO, LIMIT, FrameCache, open_cache
@@ -83,7 +83,7 @@ def choose_place(total: int, memory: float | None, device: torch.device) -> tupl
     memory: the most that they may take [GB], None for SHARE of what is free.
     """
     most = np.inf if memory is None else memory * 1e9
-    host = min(most, SHARE * psutil.virtual_memory().available / int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    host = min(most, SHARE * free_memory() / int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     room = min(most, SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else host
     if total <= room:
         return Place.DEVICE, f"kept in the memory of {device}, where {room / 1e9:.3g} GB are for them"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -98,7 +97,7 @@ def test_the_future_of_a_window_is_the_row_after_its_last_action(store: Store) -
 def test_pictures_lie_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     def free(device: float, host: float) -> None:
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (device * 1e9, 80e9))
-        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=host * 1e9))
+        monkeypatch.setattr("policies.pictures.free_memory", lambda: host * 1e9)
 
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     free(device=40.0, host=100.0)
