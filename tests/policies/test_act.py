@@ -13,9 +13,10 @@ from torch.distributions import Normal, kl_divergence
 
 from policies import Batch, Policy, checkpoint, train
 from policies.act import Act
+from policies.networks.act import ActNetwork
 from policies.networks.map_tokens import MapTokens
 from policies.networks.style import Style, StyleEncoder
-from policies.networks.transformer import TokenEncoder
+from policies.networks.transformer import ChunkDecoder, TokenEncoder
 from policies.train import Stop
 from policies.windows import Windows
 from robot_stack.spec import Spec
@@ -130,6 +131,19 @@ def test_places_of_a_map_are_told_apart() -> None:
     tokens = MapTokens((7, 3, 4), history=2, width=WIDTH)(torch.ones(1, 2, 7, 3, 4))[0]
     assert tokens.shape == (2 * 3 * 4, WIDTH)
     assert (torch.cdist(tokens, tokens) + torch.eye(24)).min() > 1e-2
+
+
+def test_what_is_foreseen_comes_from_the_newest_pictures_of_each_camera() -> None:
+    shapes, encoder = [(7, 1, 2), (7, 1, 2)], TokenEncoder(WIDTH, layers=1, heads=2, feedforward=32, dropout=0.0)
+    decoder = ChunkDecoder(H, WIDTH, layers=1, heads=2, dropout=0.0)
+    net = ActNetwork(SIZE, ROW, D, history=3, maps=shapes, encoder=encoder, decoder=decoder, width=WIDTH)
+    memory = torch.arange(1 + 3 + 2 * 3 * 2.0)[None, :, None].expand(B, -1, WIDTH)  # style, rows, rows of each camera
+    assert (
+        net.memory(torch.zeros(B, SIZE), torch.zeros(B, 3, ROW), *[torch.zeros(B, 3, 7, 1, 2)] * 2).shape
+        == memory.shape
+    )
+    assert net.foreseen(memory)[0, :, 0].tolist() == [8.0, 9.0, 14.0, 15.0]
+    assert net.places([torch.zeros(B, 1, 7, 1, 2)] * 2).shape == net.foreseen(memory).shape
 
 
 @pytest.fixture
