@@ -24,10 +24,9 @@ def crossed_bootstrap(values: Array, resamples: int = 10_000) -> Interval:
     """
     seeds, states = values.shape
     random = np.random.default_rng(0)
-    drawn = np.empty(resamples)
-    for i in range(resamples):
-        rows = values[random.integers(seeds, size=seeds)].mean(axis=0)
-        drawn[i] = rows[random.integers(states, size=states)].mean()
+    rows = random.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)  # how often each is drawn (resamples, seeds)
+    columns = random.multinomial(states, np.full(states, 1 / states), resamples)
+    drawn = ((rows @ values) * columns).sum(axis=1) / values.size
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Interval(float(values.mean()), float(low), float(high))
 

@@ -90,14 +90,20 @@ def _weights_table(arms: Mapping[str, Sequence[Result]]) -> Iterator[str]:
 
 
 def _fit_figures(fits: Sequence[Fit]) -> Result:
-    """Success with its interval and of each seed, mean shares and weights of the classes."""
+    """Success with its interval and of each seed; of each class its mean share, and its mean weight where it occurs."""
     outcomes = _outcomes(fits)
     labels = dict.fromkeys(label for fit in fits for label in fit.classes)
     return {
         "success": asdict(crossed_bootstrap(outcomes)),
         "success_of_seeds": outcomes.mean(axis=1).tolist(),
-        "classes": {label: _means([fit.classes[label] for fit in fits if label in fit.classes]) for label in labels},
+        "classes": {label: _class([fit.classes.get(label) for fit in fits]) for label in labels},
     }
+
+
+def _class(rows: Sequence[Mapping[str, float] | None]) -> dict[str, float]:
+    present = [row for row in rows if row is not None]
+    share = sum(row["share"] for row in present) / len(rows)
+    return {"share": share, "weight": float(np.mean([row["weight"] for row in present]))}
 
 
 def _against(outcomes: np.ndarray[Any, Any], control: np.ndarray[Any, Any]) -> Result:

@@ -20,8 +20,6 @@ from robot_stack.spec import Field, Record, Spec
 from robot_stack.station import CHUNK_STEPS, Topic
 from robot_stack.types import Array, ConfigError, Source
 
-warnings.filterwarnings("ignore", r"Constant\(s\) may be too high")  # experts ask for too much; it is clipped here
-
 RATE = 80.0
 """Control steps a second [Hz]."""
 
@@ -119,7 +117,10 @@ class MetaWorld:
         Where it leaves the fingers alone it takes for granted that they are open, as they are at the start: here it
         opens them, since a policy that it takes over from may have closed them on nothing.
         """
-        action = np.clip(self._expert.get_action(self._observation), -1.0, 1.0).astype(float)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it asks for more than can be done, which is clipped
+            wanted = self._expert.get_action(self._observation)
+        action = np.clip(wanted, -1.0, 1.0).astype(float)
         action[3] = action[3] or -1.0
         return action
 
