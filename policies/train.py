@@ -75,7 +75,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
     """Train as configs/train.yaml says; return the folder of the last checkpoint. Raises ConfigError, StoreError."""
     resumed = checkpoint.newest(config["resume"]) if config["resume"] else None
     if resumed is not None:
-        config = checkpoint.load_training(resumed)[0]["config"]
+        config = _config_of(resumed)
     torch.set_num_threads(config["threads"])
     torch.manual_seed(config["seed"])  # of the weights
     machines = start(config)
@@ -105,10 +105,11 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
         with bar("train", config["steps"]) as progress, Tracker(config, machines) as tracker:
             while not state.finished and not state.stops(stop):
                 loss = state.learn(order(state.step), order(state.step + 1))
+                looked_at = state.due("log_every") or state.due("checkpoint_every")
+                if looked_at and not math.isfinite(loss.item()):  # looking waits for the GPU: not in every step
+                    raise RobotStackError(_diverged(state.step, folder))
                 if state.due("log_every"):
-                    if not math.isfinite(loss := loss.item()):
-                        raise RobotStackError(_diverged(state.step, folder))
-                    state.log(loss)
+                    state.log(loss.item())
                     state.judge(folder)
                     tracker.log(state.curve[-1])
                 if state.step % 10 == 0 or state.finished:
@@ -293,8 +294,6 @@ class State:
     def restore(self, saved: Path) -> None:
         """Take everything back from a checkpoint of this run."""
         numbers, tensors = checkpoint.load_training(saved)
-        if "best" not in numbers:
-            raise CheckpointError(f"{saved} was made by an older version, which drew its noise otherwise; train again")
         if learned_from(read_records(checkpoint.load(saved).card)) != learned_from(self.data.stores):
             raise CheckpointError(
                 f"the store changed since {saved} was trained; `robot-stack data verify checkpoint={saved}` says what; "
@@ -363,6 +362,15 @@ def stop_at_interrupt() -> Iterator[Stop]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _config_of(saved: Path) -> dict[str, Any]:
+    """The config of the run that made a checkpoint. Raises CheckpointError if this version cannot go on with it."""
+    numbers, _ = checkpoint.load_training(saved)
+    if "best" not in numbers:
+        raise CheckpointError(f"{saved} was made by an older version, which drew its noise otherwise; train again")
+    config: dict[str, Any] = numbers["config"]
+    return config
 
 
 def _check_free(folder: Path, resumed: Path | None) -> None:

@@ -285,3 +285,27 @@ def test_the_card_says_how_fast_it_is_and_from_which_code_it_came(training: dict
     assert card["latency"]["device"] == "cpu"
     assert card["software"]["commit"] == card_commit()
     assert 0.0 <= card["waited"] < 1.0
+
+
+def test_a_run_that_draws_otherwise_is_not_resumed(training: dict[str, Any]) -> None:
+    folder = run(training)
+    numbers = json.loads((folder / "training.json").read_text())
+    del numbers["best"]
+    (folder / "training.json").write_text(json.dumps(numbers))
+    with pytest.raises(CheckpointError, match="older version"):
+        run({**training, "resume": str(folder.parent)})
+
+
+def test_a_checkpoint_of_a_diverged_run_is_never_written(
+    training: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = train.State.learn
+
+    def burst(state: train.State, index: Any, following: Any) -> torch.Tensor:
+        loss = learn(state, index, following)
+        return loss * float("nan") if state.step == 16 else loss
+
+    monkeypatch.setattr(train.State, "learn", burst)
+    with pytest.raises(RobotStackError, match="not finite at step 16"):
+        run({**training, "checkpoint_every": 8, "log_every": 100})
+    assert checkpoint.newest(training["out"]).name == "step-0000008"
