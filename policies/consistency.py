@@ -20,7 +20,7 @@ from policies.denoiser import Denoiser, Net, Plan, on_device
 from policies.diffusion import Diffusion
 from policies.samplers import exponential, one_of
 from robot_stack.spec import Spec
-from robot_stack.types import CheckpointError
+from robot_stack.types import CheckpointError, ConfigError
 
 METHODS = ("consistency", "regression")
 ALIKE = ("acts", "observes", "window", "prediction", "levels", "low", "high")
@@ -108,7 +108,7 @@ class Student(Denoiser):
             kinds = f"a {type(teacher).__name__}, and a {type(self).__name__} cannot learn from one"
             raise CheckpointError(
                 f"teacher {self.teacher} is {kinds}; use policy=consistency for Diffusion, "
-                "policy=consistency_beso for Beso"
+                "policy=consistency_beso or consistency_unet for Beso"
             )
         differences = list(teacher.spec.difference(self.spec))
         for key in ALIKE:
@@ -119,7 +119,15 @@ class Student(Denoiser):
 
 
 class DiffusionStudent(Student, Diffusion):
-    """Learns from a `Diffusion`."""
+    """Learns from a `Diffusion` that predicts the sample or the velocity."""
+
+    def __init__(self, spec: Spec, net: Net, prediction: str = "sample", **options: Any) -> None:
+        if prediction == "noise":
+            raise ConfigError(
+                "prediction=noise: where all is noise, the noise says nothing of the chunk to jump to; "
+                "train a teacher with policy.prediction=velocity or sample, or policy=beso_unet"
+            )
+        super().__init__(spec, net, prediction=prediction, **options)
 
 
 class BesoStudent(Student, Beso):

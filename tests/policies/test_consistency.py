@@ -169,7 +169,7 @@ def test_a_teacher_of_another_class_is_refused_and_told_what_would_do(
 ) -> None:
     flow = config_of("flow")
     saved = checkpoint.save(tmp_path / "step-0000001", checkpoint.build(flow, spec), {"policy": flow}, {})
-    with pytest.raises(CheckpointError, match=r"is a Flow, .*policy=consistency_beso for Beso"):
+    with pytest.raises(CheckpointError, match=r"is a Flow, .*policy=consistency_beso or consistency_unet for Beso"):
         checkpoint.build({**config, "teacher": str(saved)}, spec).fit({}, [])
 
 
@@ -179,6 +179,12 @@ def test_an_unknown_choice_is_refused_with_those_there_are(
 ) -> None:
     with pytest.raises(ConfigError, match=f"choose one of {known}"):
         checkpoint.build({**config, key: "ddim"}, spec)
+
+
+def test_a_student_that_predicts_the_noise_is_refused(config_of: Callable[[str], dict[str, Any]], spec: Spec) -> None:
+    student = {"_target_": "policies.consistency.DiffusionStudent", "teacher": "runs/teacher"}
+    with pytest.raises(ConfigError, match=r"prediction=noise.*policy\.prediction=velocity"):
+        checkpoint.build({**config_of("unet"), **student}, spec)
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(
