@@ -23,6 +23,8 @@ from robot_stack.store import Episode, Store, provenance
 from robot_stack.types import Array, ConfigError, StoreError
 
 SOURCE = "source"
+HOLD_OUT = ("episode", "scene", "operator")
+"""What is held out whole for the validation loss: attributes of an episode."""
 KINDS = ("collect", "import", "deploy")
 """Kinds of episodes that are trained on; a replay teaches nothing new."""
 
@@ -74,7 +76,7 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
     if not episodes:
         raise StoreError(f"no episode in {', '.join(map(str, paths))} has one of the verdicts {config['verdicts']}")
     _check_fields(episodes, spec)
-    kept, held_out = split(episodes, config["validation"], config["seed"])
+    kept, held_out = split(episodes, config["validation"], config["seed"], config.get("hold_out", "episode"))
     pictures = find_pictures(config, seen, episodes, device)
     window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
 
@@ -100,12 +102,29 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
     )
 
 
-def split(episodes: Sequence[Episode], share: float, seed: int) -> tuple[list[Episode], list[Episode]]:
-    """Training and held-out episodes, drawn by `seed`; at least one held out if share > 0 and there are several."""
-    count = max(1, round(share * len(episodes))) if share > 0.0 and len(episodes) > 1 else 0
-    chosen = set(np.random.default_rng(seed).permutation(len(episodes))[:count].tolist())
-    kept = [episode for i, episode in enumerate(episodes) if i not in chosen]
-    return kept, [episode for i, episode in enumerate(episodes) if i in chosen]
+def split(
+    episodes: Sequence[Episode], share: float, seed: int, by: str = "episode"
+) -> tuple[list[Episode], list[Episode]]:
+    """Training and held-out episodes, drawn by `seed`; at least one held out if share > 0 and there are several.
+
+    by: HOLD_OUT; whole scenes or all of a person's episodes are held out, to measure what is new to the policy. Raises
+    ConfigError if there is only one of them.
+    """
+    if by not in HOLD_OUT:
+        raise ConfigError(f"hold_out={by!r}: choose one of {', '.join(HOLD_OUT)}")
+    if share == 0.0 or len(episodes) < 2:
+        return list(episodes), []
+    groups = [str(i) if by == "episode" else str(e.attrs.get(by, "")) for i, e in enumerate(episodes)]
+    names = list(dict.fromkeys(groups))
+    if len(names) < 2:
+        raise ConfigError(f"hold_out={by}: all episodes have the {by} {names[0]!r}; record others, or hold_out=episode")
+    held: set[str] = set()
+    for place in np.random.default_rng(seed).permutation(len(names))[:-1]:
+        if held and sum(name in held for name in groups) + groups.count(names[place]) > round(share * len(episodes)):
+            break
+        held.add(names[place])
+    kept = [episode for episode, name in zip(episodes, groups, strict=True) if name not in held]
+    return kept, [episode for episode, name in zip(episodes, groups, strict=True) if name in held]
 
 
 def _common_spec(stores: Sequence[Store], paths: Sequence[str], names: Sequence[str]) -> Spec:

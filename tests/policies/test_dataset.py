@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
-from policies.dataset import Dataset, load_dataset
+from policies.dataset import Dataset, load_dataset, split
 from policies.weights import Iwr, Sirius, Uniform, Weighting
 from robot_stack.spec import Spec
 from robot_stack.store import Store
@@ -174,3 +176,38 @@ def test_how_long_before_a_takeover_counts_as_gone_wrong_is_said_by_the_run(
     config = {**training, "store": str(deployed.path)}
     assert load(config, Uniform(), pre=0.5).classes["pre_intervention"]["share"] == pytest.approx(5 / 20)
     assert "pre_intervention" not in load(config, Uniform(), pre=0.0).classes
+
+
+class Filmed:
+    """An episode of which nothing but its attributes is known."""
+
+    def __init__(self, scene: str) -> None:
+        self.attrs = {"scene": scene}
+
+
+@given(st.lists(st.sampled_from("abcde"), min_size=2, max_size=30), st.floats(0.01, 0.9), st.integers(0, 5))
+def test_whole_scenes_are_held_out(scenes: list[str], share: float, seed: int) -> None:
+    episodes: Any = [Filmed(scene) for scene in scenes]
+    if len(set(scenes)) == 1:
+        with pytest.raises(ConfigError, match="all episodes have the scene"):
+            split(episodes, share, seed, "scene")
+        return
+    kept, held = split(episodes, share, seed, "scene")
+    assert {id(one) for one in [*kept, *held]} == {id(one) for one in episodes}
+    assert kept
+    assert held
+    assert not {one.attrs["scene"] for one in kept} & {one.attrs["scene"] for one in held}
+
+
+@given(st.integers(2, 40), st.floats(0.01, 0.9))
+def test_as_many_episodes_are_held_out_as_asked(count: int, share: float) -> None:
+    episodes: Any = [Filmed("") for _ in range(count)]
+    kept, held = split(episodes, share, 0)
+    assert len(held) == min(max(1, round(share * count)), count - 1)
+    assert len(kept) + len(held) == count
+
+
+def test_what_cannot_be_held_out_is_refused() -> None:
+    episodes: Any = [Filmed("a"), Filmed("b")]
+    with pytest.raises(ConfigError, match="hold_out='camera': choose one of episode, scene, operator"):
+        split(episodes, 0.5, 0, "camera")
