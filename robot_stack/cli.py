@@ -102,6 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `… | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         from robot_stack.types import ConfigError
 
@@ -146,7 +149,7 @@ def _run(arguments: list[str]) -> int:
             _refuse("action", action, list(actions))
         command, target = f"{name}_{action}", actions[action]
     if asks:
-        print(_help(command))
+        print("\n".join([_help(command), *map(_choice, rest)]).rstrip())
         return 0
     if VERBS[name].swept and MULTIRUN & set(rest):
         from robot_stack.configuration import sweep
@@ -220,9 +223,26 @@ def _help(command: str) -> str:
     """The config file is the manual: purpose and examples at its head, every key with unit and default below."""
     text = _manual(command)
     groups = [line for line in map(_group, sorted(CONFIGS.iterdir())) if line and f"- {line.split()[0]}: " in text]
-    choices = ["", "# Choices, each a file configs/GROUP/CHOICE.yaml whose keys are set as GROUP.KEY=value", *groups]
+    shown = f"; robot-stack {command.replace('_', ' ')} GROUP=CHOICE --help shows them"
+    choices = [
+        "",
+        f"# Choices, each a file configs/GROUP/CHOICE.yaml whose keys are set as GROUP.KEY=value{shown}",
+        *groups,
+    ]
     usage = f"usage: robot-stack {command.replace('_', ' ')} key=value ..."
     return "\n".join([usage, "", text, *choices * bool(groups)])
+
+
+def _choice(override: str) -> str:
+    """The files of a choice that is asked about: `train policy=act --help` shows the keys of that policy too."""
+    group, _, choice = override.partition("=")
+    file = CONFIGS / group / f"{choice}.yaml"
+    if not choice or not file.is_file():
+        return ""
+    parts = [line for line in file.read_text().splitlines() if line.startswith("defaults: [")]
+    names = [name.strip() for line in parts for name in line[len("defaults: [") : line.index("]")].split(",")]
+    shown = [_choice(f"{group}={name}") for name in names if name != "_self_"]
+    return "\n".join([f"\n# {override}", file.read_text().rstrip(), *filter(None, shown)])
 
 
 def _manual(command: str) -> str:

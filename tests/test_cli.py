@@ -232,3 +232,10 @@ def test_plain_words_stand_for_the_keys_of_a_verb(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cli, "_call", lambda *call: calls.append(call) or 0)
     main(["compare", "runs/a", "episodes=3", "runs/b"])
     assert calls == [("compare", "policies.compare:run", ["a=runs/a", "episodes=3", "b=runs/b"])]
+
+
+def test_help_of_a_choice_shows_its_keys_and_those_it_shares(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "policy=diffusion_images", "--help"]) == 0
+    printed = capsys.readouterr().out
+    for key in ("prediction: noise", "resolution: ${task.resolution}", "horizon: 16", "steps: ${task.steps}"):
+        assert key in printed
