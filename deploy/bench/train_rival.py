@@ -87,7 +87,9 @@ def train_ours(given: Given, notes: Notes) -> None:
     plain: Any = OmegaConf.to_container(
         compose(CONFIGS, "train", [f"{key}={value}" for key, value in said.items()]), resolve=True
     )
-    learn, batch = ours.State.learn, Windows.batch
+    state_type: Any = ours.State
+    windows_type: Any = Windows
+    learn, batch = state_type.learn, windows_type.batch
 
     def noted(state: Any, *args: Any) -> Any:
         notes.parameters(sum(p.numel() for p in state.policy.parameters()))
@@ -103,7 +105,7 @@ def train_ours(given: Given, notes: Notes) -> None:
         notes.waited += now() - began
         return got
 
-    ours.State.learn, Windows.batch = noted, waited  # type: ignore[method-assign]
+    state_type.learn, windows_type.batch = noted, waited
     ours.train(plain, ours.Stop(), Console(quiet=True))
 
 
