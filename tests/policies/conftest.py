@@ -68,6 +68,7 @@ IMAGES = {
     "encoder": {"_target_": "policies.vision.SmallCnn", "_partial_": True, "features": 16, "channels": 16},
     "resolution": [24, 32],
     "crop": [20, 28],
+    "color": 0.2,
 }
 POLICIES = (*HEADS, "bc_images", "perceptrons_images", "act_images")
 
