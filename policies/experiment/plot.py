@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from policies.experiment.arms import UNIFORM
+from policies.experiment.arms import ARMS, UNIFORM
 
-COLOURS = ("#4c4c4c", "#0072b2", "#d55e00", "#e69f00", "#009e73")  # told apart by the colour-blind too (Okabe and Ito)
+BASE = "base"
+COLOURS = dict(zip([BASE, *ARMS], ("#b0b0b0", "#4c4c4c", "#0072b2", "#d55e00", "#e69f00", "#009e73"), strict=True))
+"""Told apart by the colour-blind too (Okabe and Ito 2008)."""
 
 
 def draw(result: Mapping[str, Any], file: Path) -> None:
@@ -37,17 +36,17 @@ def draw(result: Mapping[str, Any], file: Path) -> None:
 
 
 def _success(axes: Axes, arms: Mapping[str, Any], base: Mapping[str, Any]) -> None:
-    names = ["base", *arms]
-    for place, (of, colour) in enumerate(zip([base, *arms.values()], ("#b0b0b0", *COLOURS), strict=False)):
-        _bar(axes, place, of["success"], of["success_of_seeds"], colour)
-    _label(axes, names)
+    shown = {BASE: base, **arms}
+    for place, (name, of) in enumerate(shown.items()):
+        _bar(axes, place, of["success"], of["success_of_seeds"], COLOURS[name])
+    _label(axes, list(shown))
     axes.set_ylim(0.0, 100.0)
 
 
 def _difference(axes: Axes, arms: Mapping[str, Any]) -> None:
     axes.axhline(0.0, color="black", linewidth=0.8)
-    for place, (of, colour) in enumerate(zip(arms.values(), COLOURS[1:], strict=False)):
-        _bar(axes, place, of["difference"], of["difference_of_seeds"], colour)
+    for place, (name, of) in enumerate(arms.items()):
+        _bar(axes, place, of["difference"], of["difference_of_seeds"], COLOURS[name])
     _label(axes, list(arms))
 
 

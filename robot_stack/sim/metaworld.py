@@ -76,7 +76,8 @@ class MetaWorld:
         self._env._set_task_called, self._env._partially_observable = True, False
         self._env._freeze_rand_vec, self._env.seeded_rand_vec = False, True
         vars(self._env).pop("sawyer_observation_space", None)  # it would clip the goal that is now to be seen to zero
-        self._expert = EXPERTS[task]()
+        expert: type[Any] = EXPERTS[task]
+        self._expert = expert()
         self.reset(0)
 
     def reset(self, seed: int) -> None:
