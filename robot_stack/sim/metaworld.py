@@ -121,7 +121,7 @@ class MetaWorld:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it asks for more than can be done, which is clipped
             wanted = self._expert.get_action(self._observation)
-        action = np.clip(wanted, -1.0, 1.0).astype(float)
+        action: Array = np.clip(wanted, -1.0, 1.0).astype(float)
         action[3] = action[3] or -1.0
         return action
 
