@@ -91,7 +91,8 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
             data = load_dataset(config, instantiate(config["weights"], _convert_="all"), machines.device)
         data.describe(console)
         policy = checkpoint.build(config["policy"], data.spec).to(machines.device)
-        policy.fit(data.training.observe, data.training.numbers())
+        if resumed is None:
+            policy.fit(data.training.observe, data.training.numbers())
         data.foresee(policy.future)
         state = State(policy, config, data, machines)
         if resumed is not None:
