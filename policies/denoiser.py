@@ -93,8 +93,10 @@ class Denoiser(Policy):
         def clean(chunk: Tensor, step: int) -> Tensor:
             return self.guided(chunk, plan.sigmas[step], told[step], seen)
 
-        start = draw(seen[0]) * plan.start
-        return SAMPLERS[self.sampler](clean, start, plan.sigmas, lambda: draw(seen[0]))
+        def noise() -> Tensor:
+            return draw(seen[0]).float()  # an autocast encoder answers in half precision
+
+        return SAMPLERS[self.sampler](clean, noise() * plan.start, plan.sigmas, noise)
 
     def guided(self, chunk: Tensor, sigma: Tensor | float, level: Tensor, seen: Tensor) -> Tensor:
         """The clean chunk within the limits of the data, untold and told in one batch.

@@ -202,10 +202,11 @@ def test_a_generative_policy_takes_either_way(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GENERATIVE)
-def test_a_network_may_answer_in_half_precision(name: str) -> None:
+def test_network_and_encoder_may_answer_in_half_precision(name: str) -> None:
     policy = GENERATIVE[name]().eval()
+    seen = torch.zeros(1, 3, 2, dtype=torch.bfloat16)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        chunk = policy.act({"x": torch.zeros(3, 1, 2)}, 3, seeds(3))
+        chunk = policy.sample(seen, lambda condition: policy.draw(condition, seeds(3)), 3)
     assert chunk.dtype == torch.float32
     assert torch.isfinite(chunk).all()
 
