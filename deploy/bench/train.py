@@ -102,6 +102,7 @@ def _figures(part: str, where: str, trainers: Mapping[str, Trainer]) -> list[Fig
         figures += [
             Figure(f"{what}: samples of {name}", {"": float(np.median(trainer.rates))}, "/s"),
             _share(f"{what}: waiting for data, {name}", float(np.median(trainer.waits)), WAITS if is_ours else None),
+            Figure(f"{what}: a core's time for a sample, {name}", {"": float(np.median(trainer.costs))}, "ms"),
             Figure(f"{what}: memory, {name}", {"": trainer.memory}, "MB"),
             duration(f"{what}: first step, {name}", trainer.started, "s", STARTS if is_ours else None),
         ]

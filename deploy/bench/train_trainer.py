@@ -30,7 +30,8 @@ class Trainer:
     """`who` in a folder of its own, trained as `given` says. It has the first turn until it is warm.
 
     started: from the start of its process to the end of its first step [s]. rates: samples a second in each turn.
-    waits: share of the step's time that data were waited for, in each turn. memory: of all its processes, at most [B].
+    waits: share of the step's time that data were waited for, in each turn. costs: time of a core that a sample took,
+    in each turn, whoever else used the machine [s]. memory: of all its processes, at most [B].
     """
 
     who: str
@@ -38,6 +39,7 @@ class Trainer:
     given: Mapping[str, Any]
     rates: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
     memory: float = 0.0
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class Trainer:
 
     def turn(self, seconds: float, least: int) -> None:
         """Train for so long, and until so many whole steps were made; what came of it is added to `rates`."""
-        before = len(self._notes())
+        before, spent = len(self._notes()), self._spent()
         os.killpg(self._process.pid, signal.SIGCONT)
         time.sleep(seconds)
         self._wait_for(before + 1 + least)
@@ -81,6 +83,7 @@ class Trainer:
         took = steps[-1][0] - steps[0][0]
         self.rates.append((len(steps) - 1) * self.given["batch"] / took)
         self.waits.append(sum(waited for _, waited, _ in steps[1:]) / took)
+        self.costs.append((self._spent() - spent) / (len(steps) * self.given["batch"]))  # parts of two steps are one
         self.memory = max(self.memory, self._memory())
 
     def end(self) -> None:
@@ -107,7 +110,16 @@ class Trainer:
                 raise RobotStackError(f"the trainer {self.who} did not come to step {steps}:\n{said}")
             time.sleep(_LOOK)
 
-    def _memory(self) -> float:
-        """Of its process and its loaders, what they share counted once [B]."""
+    @property
+    def _processes(self) -> list[psutil.Process]:
+        """Its process and its loaders."""
         first = psutil.Process(self._process.pid)
-        return float(sum(process.memory_full_info().pss for process in [first, *first.children(recursive=True)]))
+        return [first, *first.children(recursive=True)]
+
+    def _memory(self) -> float:
+        """What they share counted once [B]."""
+        return float(sum(process.memory_full_info().pss for process in self._processes))
+
+    def _spent(self) -> float:
+        """Time of a core [s]."""
+        return float(sum(sum(process.cpu_times()[:2]) for process in self._processes))
