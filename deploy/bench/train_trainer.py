@@ -58,7 +58,11 @@ class Trainer:
                 stderr=log,
                 start_new_session=True,
             )
-        self._wait_for(WARM)
+        try:
+            self._wait_for(WARM)
+        except BaseException:  # Ctrl-C too: nobody else knows of its process yet
+            self.end()
+            raise
         self.started = self._notes()[0][0] - began
         self._pause()
 
@@ -88,7 +92,8 @@ class Trainer:
 
     def end(self) -> None:
         """Kill it and its loaders."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def _pause(self) -> None:
@@ -105,8 +110,6 @@ class Trainer:
         while len(self._notes()) < steps:
             if self._process.poll() is not None or now() > until:
                 said = (self.folder / "log").read_text(errors="replace")[-3000:]
-                if self._process.poll() is None:
-                    self.end()
                 raise RobotStackError(f"the trainer {self.who} did not come to step {steps}:\n{said}")
             time.sleep(_LOOK)
 
