@@ -32,25 +32,11 @@ class Mlp(nn.Sequential):
         )
 
 
-class ConditionedBlock(nn.Module):
-    """x + W2 mish(W1 z), z = layernorm(x) scaled and shifted by the condition (FiLM, Perez et al. 2018)."""
-
-    def __init__(self, width: int, condition: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.film = nn.Linear(condition, 2 * width)
-        self.layers = nn.Sequential(nn.Linear(width, width), nn.Mish(), nn.Dropout(dropout), nn.Linear(width, width))
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x: (B, width). condition: (B, C). -> (B, width)."""
-        scale, shift = self.film(condition).chunk(2, dim=-1)
-        return x + self.layers(self.norm(x) * (1.0 + scale) + shift)
-
-
 class MlpDenoiser(nn.Module):
-    """A chunk flattened, through residual blocks that what was seen and the timestep enter anew in each.
+    """A chunk flattened, beside what was seen and the timestep, through `blocks` residual blocks of `width`.
 
-    Give it prediction=sample: the clean chunk is smooth, and the noise is not, which perceptrons cannot put out.
+    Give it prediction=sample: the clean chunk is smooth, and the noise is not, which perceptrons cannot put out. A
+    condition that scales every block (FiLM) has half as many weights more, and was no better on PushT.
     """
 
     def __init__(
@@ -58,16 +44,9 @@ class MlpDenoiser(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = TimestepEmbedding(64)
-        half = width // 2
-        self.context = nn.Sequential(nn.Linear(condition + 64, half), nn.Mish(), nn.Linear(half, half))
-        self.first = nn.Linear(horizon * size, width)
-        self.blocks = nn.ModuleList(ConditionedBlock(width, half, dropout) for _ in range(blocks))
-        self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, horizon * size))
+        self.net = Mlp(horizon * size + condition + 64, horizon * size, width, blocks, dropout)
 
     def forward(self, chunk: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
         """chunk: (B, H, D). timestep: (B,). condition: (B, C). -> (B, H, D)."""
-        context = self.context(torch.cat([condition, self.embedding(timestep)], dim=-1))
-        x = self.first(chunk.flatten(1))
-        for block in self.blocks:
-            x = block(x, context)
-        return self.last(x).view_as(chunk)
+        seen = torch.cat([chunk.flatten(1), condition, self.embedding(timestep)], dim=-1)
+        return self.net(seen).view_as(chunk)

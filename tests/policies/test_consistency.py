@@ -83,7 +83,7 @@ def test_what_knows_where_all_ways_end_has_nothing_to_learn(
     """A teacher whose estimate is one chunk, whatever the noise, leads there in one step too."""
     policy = checkpoint.build(taught, spec)
     policy.fit(data.observe, data.numbers())
-    last = policy.net.last[-1]
+    last = policy.net.net[-1]
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.uniform_(last.bias, -0.9, 0.9)
     saved = checkpoint.save(tmp_path / "step-0000001", policy, {"policy": taught}, {})

@@ -246,5 +246,6 @@ def test_a_student_takes_either_way_in_one_step_where_its_teacher_hits_the_obsta
     with torch.inference_mode():
         hit, wanted = (flown.act({"x": torch.zeros(200, 1, 2)}, steps, seeds(200)) for steps in (1, 8))
     assert (hit[:, 3:5, 1].mean(dim=1).abs() > 0.5).float().mean() < 0.5
-    assert_takes_either_way(student)
+    assert (student[:, 3:5, 1].mean(dim=1).abs() > 0.5).float().mean() >= 0.85
+    assert 0.3 <= (wanted[:, 3, 1] > 0).float().mean() <= 0.7  # its teacher goes both ways
     assert ((student[:, 3, 1] > 0) == (wanted[:, 3, 1] > 0)).float().mean() > 0.9  # the way the same noise leads to
