@@ -32,7 +32,7 @@ def measure(config: Mapping[str, Any], folder: Path, say: Say) -> list[Figure]:
     pictures = film(len(CAMERAS), size)
     np.save(folder / "film.npy", pictures)
     stores = {codec: str(_store(folder / f"store-{codec}", codec, pictures, episodes, rows)) for codec in CODECS}
-    sets = {"film": str(folder / "film.npy"), "into": str(folder), "episodes": episodes, "rows": rows}
+    sets: dict[str, Any] = {"film": str(folder / "film.npy"), "into": str(folder), "episodes": episodes, "rows": rows}
     say("writing LeRobot's data set and the zarr v2 buffer")
     rival("make_sets", folder, **sets)
     built = _fill(Path(stores["jpeg"]), folder / "cache")
@@ -42,8 +42,13 @@ def measure(config: Mapping[str, Any], folder: Path, say: Say) -> list[Figure]:
     figures.append(Figure("windows: building the cache, two pictures", {"": built / (episodes * rows)}, "ms"))
     for workers, called in ((0, "1 process"), (2, "2 workers")):
         say(f"reading windows, {called}")
-        how = {"workers": workers, "repeats": config["repeats"], "cold": config["cold_windows"], "seed": SEED}
-        paths = {"stores": stores, "cache": str(folder / "cache")}
+        how: dict[str, Any] = {
+            "workers": workers,
+            "repeats": config["repeats"],
+            "cold": config["cold_windows"],
+            "seed": SEED,
+        }
+        paths: dict[str, Any] = {"stores": stores, "cache": str(folder / "cache")}
         done = rival("load_windows", folder, **sets, **how, **paths)
         for warmth, rates in done["rates"].items():
             figures += _judged(f"windows {warmth}, {called}", rates)
