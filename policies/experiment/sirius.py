@@ -71,6 +71,7 @@ def _check(config: dict[str, Any], out: Path) -> None:
         raise ConfigError("seeds must be 1..10 and rounds 1..9: more would share start states")
     if unknown := [task for task in config["tasks"] if task not in config["demonstrations"]]:
         raise ConfigError(f"no task {', '.join(unknown)}; there are: {', '.join(config['demonstrations'])}")
+    compose(CONFIGS, "train", [f"policy={config['policy']}"])  # refuses one that there is not
     out.mkdir(parents=True, exist_ok=True)
     file = out / "config.json"
     fixed = {key: value for key, value in config.items() if key not in (*GROWS, "out")}

@@ -210,3 +210,9 @@ def test_what_is_done_is_not_done_again_and_another_arm_is_added(tiny: dict[str,
 def test_another_experiment_in_the_same_folder_is_refused(tiny: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="other deployments: choose another out"):
         experiment({**tiny, "deployments": 5}, Stop(), QUIET)
+
+
+def test_a_misspelt_policy_is_refused_before_anything_is_written(tiny: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no policy 'bcc'"):
+        experiment({**tiny, "policy": "bcc", "out": str(tmp_path / "misspelt")}, Stop(), QUIET)
+    assert not (tmp_path / "misspelt").exists()
