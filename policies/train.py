@@ -254,9 +254,8 @@ class State:
         if worth is not None and self.machines.is_main_process:
             self.best.offer(folder, worth, self._save_policy)
         if self.machines.num_processes > 1:
-            self.best.since = int(
-                self.machines.reduce(torch.tensor(float(self.best.since), device=self.machines.device))
-            )
+            counted = float(self.best.since) if self.machines.is_main_process else 0.0  # the others hold a copy of it
+            self.best.since = int(self.machines.reduce(torch.tensor(counted, device=self.machines.device)))
 
     def note(self) -> str:
         """For the progress bar."""
