@@ -44,18 +44,14 @@ class OneGraph(nn.Module):
 
 
 class Inference:
-    """A policy on a device, ready to act. graph: whether its network may become one graph.
+    """A policy on a device, ready to act. precision: of the network's products, float32, or bfloat16 where the device
+    has it, which goes without a graph."""
 
-    precision: of the network's products, float32, or bfloat16 where the device has it.
-    """
-
-    def __init__(
-        self, policy: Policy, device: torch.device | str, precision: str = "float32", graph: bool = True
-    ) -> None:
+    def __init__(self, policy: Policy, device: torch.device | str, precision: str = "float32") -> None:
         self.policy = policy.to(device).eval()
         self.device = torch.device(device)
         self.precision = precision
-        if graph and precision == "float32" and isinstance(getattr(policy, "net", None), nn.Module):
+        if precision == "float32" and isinstance(getattr(policy, "net", None), nn.Module):
             policy.net = OneGraph(policy.net)
 
     def __call__(
