@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from deploy.bench.figure import Figure
 from robot_stack import terminal
+from robot_stack.types import ConfigError
 
 
 def present(name: str, config: DictConfig, measure: Callable[[DictConfig, Console], list[Figure]]) -> int:
@@ -28,3 +29,14 @@ def present(name: str, config: DictConfig, measure: Callable[[DictConfig, Consol
         values = {figure.what: {"values": figure.values, "unit": figure.unit, "met": figure.met} for figure in figures}
         Path(config.out).write_text(json.dumps({"machine": machine, "figures": values}, indent=1))
     return int(any(figure.met is False for figure in figures))
+
+
+def chosen(asked: Sequence[str] | str | None, parts: Iterable[str], key: str = "only") -> list[str]:
+    """The parts that are asked for by `key`, in their order, all of them by default. Raises ConfigError for another."""
+    names = list(parts)
+    if not asked:
+        return names
+    wanted = [asked] if isinstance(asked, str) else asked
+    if unknown := [part for part in wanted if part not in names]:
+        raise ConfigError(f"no part {', '.join(unknown)} in {key}=[…]; there are: {', '.join(names)}")
+    return [part for part in names if part in wanted]

@@ -9,12 +9,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from deploy.bench import present
+from deploy.bench import chosen, present
 from deploy.bench.control_cell import Bench, own_address
 from deploy.bench.figure import Figure
 from deploy.bench.stalls import Watch, watching
 from deploy.bench.store import machine
-from robot_stack.types import ConfigError
 
 PARTS = ("endurance", "rival", "latency", "chunk", "losses", "kills")
 
@@ -57,10 +56,7 @@ def _measured(part: str, function: Callable[[Bench], list[Figure]], bench: Bench
 
 def wanted(parts: list[str] | str) -> list[str]:
     """The parts to measure, in their order; ConfigError when there is no such part."""
-    asked = [parts] if isinstance(parts, str) else parts
-    if unknown := [part for part in asked if part not in PARTS]:
-        raise ConfigError(f"no part {', '.join(unknown)} in parts=[…]; there are: {', '.join(PARTS)}")
-    return [part for part in PARTS if part in asked]
+    return chosen(parts, PARTS, "parts")
 
 
 def _machine(watch: Watch) -> list[Figure]:

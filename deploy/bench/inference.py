@@ -9,12 +9,11 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from deploy.bench import present
+from deploy.bench import chosen, present
 from deploy.bench.figure import Figure, distribution
 from deploy.bench.store import machine
 from deploy.bench.store_work import Say, rival
 from deploy.bench.train import CHANNELS, device
-from robot_stack.types import ConfigError
 
 PARTS = ("lerobot", "policies")
 FASTER = {"cpu": 0.5, "cuda": 0.25}
@@ -51,15 +50,13 @@ def run(config: DictConfig) -> int:
 def measure(config: DictConfig, console: Console) -> list[Figure]:
     """All figures of the parts that are wanted."""
     values: Any = OmegaConf.to_container(config, resolve=True)
-    asked = [values["only"]] if isinstance(values["only"], str) else values["only"] or list(PARTS)
-    if unknown := [part for part in asked if part not in PARTS]:
-        raise ConfigError(f"no part {', '.join(unknown)} in only=[…]; there are: {', '.join(PARTS)}")
+    asked = chosen(values["only"], PARTS)
     values["device"] = values["device"] or device()
     values["channels"] = values["channels"] or CHANNELS[values["device"]]
     parts = {"lerobot": _beside_lerobot, "policies": _policies}
     console.print(machine())
     figures: list[Figure] = []
-    for part in (part for part in PARTS if part in asked):
+    for part in asked:
         with tempfile.TemporaryDirectory(prefix=f"bench-inference-{part}-") as folder:
             say = lambda text, part=part: console.print(f"[dim]{part}: {text}[/]")  # noqa: E731  the part of this turn
             figures += parts[part](values, Path(folder), say)

@@ -12,10 +12,10 @@ import psutil
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from deploy.bench import present
+from deploy.bench import chosen, present
 from deploy.bench.figure import Figure
 from deploy.bench.store_work import Say
-from robot_stack.types import ConfigError, StoreError
+from robot_stack.types import StoreError
 
 PARTS = ("record", "compact", "windows", "open", "align", "kills")
 RESERVE = 2e9
@@ -47,12 +47,7 @@ def measure(config: DictConfig, console: Console) -> list[Figure]:
 
 def wanted(only: list[str] | str | None) -> list[str]:
     """The parts to measure, in their order; ConfigError when there is no such part."""
-    if not only:
-        return list(PARTS)
-    asked = [only] if isinstance(only, str) else only
-    if unknown := [part for part in asked if part not in PARTS]:
-        raise ConfigError(f"no part {', '.join(unknown)} in only=[…]; there are: {', '.join(PARTS)}")
-    return [part for part in PARTS if part in asked]
+    return chosen(only, PARTS)
 
 
 def check_room(config: Mapping[str, Any], parts: list[str], free: float) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from deploy.bench import present, train_data
+from deploy.bench import chosen, present, train_data
 from deploy.bench.figure import Figure, duration
 from deploy.bench.store import machine
 from deploy.bench.store_work import Say, ratio
 from deploy.bench.train_trainer import Trainer
-from robot_stack.types import ConfigError, RobotStackError
+from robot_stack.types import RobotStackError
 
 OURS = "policies.train"
 PARTS = ("states", "pictures")
@@ -39,13 +39,11 @@ def run(config: DictConfig) -> int:
 def measure(config: DictConfig, console: Console) -> list[Figure]:
     """All figures of the parts that are wanted."""
     values: Any = OmegaConf.to_container(config, resolve=True)
-    asked = [values["only"]] if isinstance(values["only"], str) else values["only"] or list(PARTS)
-    if unknown := [part for part in asked if part not in PARTS]:
-        raise ConfigError(f"no part {', '.join(unknown)} in only=[…]; there are: {', '.join(PARTS)}")
+    asked = chosen(values["only"], PARTS)
     values["device"] = values["device"] or device()
     console.print(machine())
     figures: list[Figure] = []
-    for part in (part for part in PARTS if part in asked):
+    for part in asked:
         with tempfile.TemporaryDirectory(prefix=f"bench-train-{part}-") as folder:
             say = lambda text, part=part: console.print(f"[dim]{part}: {text}[/]")  # noqa: E731  the part of this turn
             figures += _part(part, values, Path(folder), say)
