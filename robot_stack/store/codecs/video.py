@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_stack.realtime import no_gain_of_priority
 from robot_stack.spec import Field
 from robot_stack.store.codecs import checksum
 from robot_stack.types import ConfigError, StoreError
@@ -116,6 +117,8 @@ class Video:
         encoder.time_base, encoder.framerate = Fraction(1, 30), Fraction(30)  # of no meaning: times are in the rows
         encoder.gop_size, encoder.thread_count = self.group, 1
         encoder.options = {"crf": str(self.crf), "preset": str(self.preset), **kind.options}
+        with no_gain_of_priority():
+            encoder.open()
         made = []
         for number, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")

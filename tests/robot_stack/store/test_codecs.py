@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from robot_stack.realtime import no_gain_of_priority
 from robot_stack.spec import Field
 from robot_stack.store import codecs
 from robot_stack.store.codecs import checksum, mp4, video
@@ -389,6 +390,8 @@ def write_mp4(path, frames, encoder, **options):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(encoder, 30, options=options)
         stream.pix_fmt, stream.height, stream.width = "yuv420p", *frames.shape[1:3]
+        with no_gain_of_priority():
+            container.start_encoding()
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode())

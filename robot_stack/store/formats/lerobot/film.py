@@ -9,6 +9,8 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_stack.realtime import no_gain_of_priority
+
 CODEC = "libsvtav1"
 PIXELS = "yuv420p"
 OPTIONS = {"g": "2", "crf": "30", "preset": "12", "svtav1-params": "fast-decode=0"}
@@ -25,6 +27,8 @@ class Film:
         self._container = av.open(str(path), "w", options={"movflags": "faststart"})
         self._stream = cast(av.VideoStream, self._container.add_stream(CODEC, _fraction(rate), options=OPTIONS))
         self._stream.pix_fmt, self._stream.height, self._stream.width = PIXELS, height, width
+        with no_gain_of_priority():
+            self._container.start_encoding()
 
     def extend(self, pictures: NDArray[np.uint8]) -> None:
         """Encode the next pictures, RGB (n, height, width, 3)."""

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_stack.realtime import no_gain_of_priority
+
 FPS = 10
 LENGTHS = (7, 12, 5)
 HEIGHT, WIDTH = 64, 96
@@ -35,8 +37,8 @@ FEATURES: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """What others warn of is not ours to mend."""
-    with warnings.catch_warnings():
+    """What others warn of is not ours to mend, nor the priority that their encoder takes."""
+    with no_gain_of_priority(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

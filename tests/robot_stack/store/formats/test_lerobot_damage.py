@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from robot_stack.realtime import no_gain_of_priority
 from robot_stack.spec import Field, Spec
 from robot_stack.store import Store
 from robot_stack.store.formats import Imported, export, import_source, open_source
@@ -105,6 +106,8 @@ def encode(path: Path, steps: list[tuple[int, float]], episode: int = 0) -> None
     with av.open(str(path), "w") as target:
         stream: Any = target.add_stream("libsvtav1", 10, options={"g": "2", "preset": "12"})
         stream.pix_fmt, stream.width, stream.height = "yuv420p", 48, 40
+        with no_gain_of_priority():
+            target.start_encoding()
         for step, time in steps:
             frame = av.VideoFrame.from_ndarray(picture(episode, step), "rgb24")
             frame.pts, frame.time_base = round(time * 1024), Fraction(1, 10240)
@@ -242,6 +245,8 @@ def test_videos_in_another_codec_are_decoded_and_said_so(root: Path) -> None:
     with av.open(str(path), "w") as target:
         stream: Any = target.add_stream("mpeg4", 10)
         stream.pix_fmt, stream.width, stream.height = "yuv420p", 48, 40
+        with no_gain_of_priority():
+            target.start_encoding()
         for step in range(4):
             target.mux(stream.encode(av.VideoFrame.from_ndarray(picture(2, step), "rgb24")))
         target.mux(stream.encode())
