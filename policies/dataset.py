@@ -179,6 +179,11 @@ def _weights(
     config: Mapping[str, Any],
 ) -> Array:
     """How much each step of all episodes counts: by class, by quality within its class, and by store."""
+    if (labelled == Label.IDLE).all():
+        raise StoreError(
+            f"nobody flew: {SOURCE} says so of every step of {config['store']}, so there is nothing to learn; "
+            f"in an import, leave {SOURCE} out of the mapping, and all counts as demonstrated"
+        )
     scoring: Scoring | None = instantiate(config.get("quality"), _convert_="all")
     quality: Array = np.ones(len(labelled))
     if scoring is not None:

@@ -3,9 +3,10 @@
 A network of thousands of small operations spends more time in Python than in arithmetic when it works on one sample, as
 it does in flight. There it becomes one graph: frozen on a CPU (half the time of the U-Net), compiled around CUDA graphs
 on a GPU. What a graph answers is compared with the network when it is made; one that differs, or that cannot be made,
-is left out and the network is called as it is.
+is left out with a warning, and the network is called as it is.
 """
 
+import logging
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from policies import Policy
+
+log = logging.getLogger(__name__)
 
 WARM_UP = 4
 """Calls until a fresh graph is as fast as it gets: a frozen one optimises itself on its second."""
@@ -77,18 +80,23 @@ class Inference:
 
 def _graph(net: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
     """`net` for inputs of these shapes, faster; or `net`."""
-    if inputs[0].is_cuda:
-        made: nn.Module = torch.compile(net, mode="max-autotune")
-    else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer warns of shapes that it takes as given: they are
-            try:
-                made = torch.jit.freeze(torch.jit.trace(net, inputs, check_trace=False))
-                made = torch.jit.optimize_for_inference(made)
-            except Exception:  # whatever the tracer cannot read
-                return net
     try:
-        same = torch.allclose(made(*inputs), net(*inputs), rtol=AGREES, atol=AGREES)
-    except Exception:  # whatever the compiler cannot build on this machine
-        return net
-    return made if same else net
+        made = _compiled(net) if inputs[0].is_cuda else _frozen(net, inputs)
+        if torch.allclose(made(*inputs), net(*inputs), rtol=AGREES, atol=AGREES):
+            return made
+        reason = "it answers otherwise than its graph"
+    except Exception as error:  # whatever the tracer cannot read, or the compiler cannot build on this machine
+        reason = str(error).partition("\n")[0]
+    log.warning("%s is called as it is, slower than as one graph: %s", type(net).__name__, reason)
+    return net
+
+
+def _compiled(net: nn.Module) -> Any:
+    return torch.compile(net, mode="max-autotune")
+
+
+def _frozen(net: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of shapes that it takes as given: they are
+        made = torch.jit.freeze(torch.jit.trace(net, inputs, check_trace=False))
+        return torch.jit.optimize_for_inference(made)

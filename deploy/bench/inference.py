@@ -26,13 +26,19 @@ POLICIES = (
     ("diffusion", 16),
     ("diffusion_mlp", 10),
     ("diffusion_mlp", 16),
+    ("beso_unet", 3),
     ("beso", 3),
     ("flow", 10),
+    ("consistency_unet", 1),
+    ("consistency_unet", 2),
     ("consistency", 1),
     ("consistency", 2),
 )
 """Config and steps."""
 COMPARED = (
+    ("beso_unet 3", "diffusion 16"),
+    ("consistency_unet 1", "diffusion 16"),
+    ("consistency_unet 2", "diffusion 16"),
     ("beso 3", "diffusion_mlp 16"),
     ("consistency 1", "diffusion_mlp 16"),
     ("consistency 2", "diffusion_mlp 16"),

@@ -49,6 +49,8 @@ NAMES = (
     (r"\.shortcut\.", ".residual_conv."),
 )
 """What LeRobot calls the parts of our U-Net."""
+TEACHERS = {"consistency": "diffusion_mlp", "consistency_unet": "beso_unet"}
+"""Of students."""
 
 
 def beside_lerobot(given: Given) -> dict[str, Any]:
@@ -71,10 +73,8 @@ def all_of_ours(given: Given) -> dict[str, Any]:
     station, calls = PushTStation(pictures=False), {}
     for name, steps in given["policies"]:
         if (CONFIGS / "policy" / f"{name}.yaml").exists():
-            teacher = Path(given["folder"]) / "diffusion_mlp"  # of a student
-            _, folder = _save(
-                Path(given["folder"]) / name, name, [f"policy.teacher={teacher}"] * (name == "consistency")
-            )
+            taught = [f"policy.teacher={Path(given['folder']) / TEACHERS[name]}"] if name in TEACHERS else []
+            _, folder = _save(Path(given["folder"]) / name, name, taught)
             pilot = Pilot(folder, steps=steps, device=given["device"], threads=given["threads"])
             calls[f"{name} {steps}" if steps else name] = _call(pilot, station)
     return {"times": _in_turn(calls, given)}

@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from deploy.bench import chosen, present, train_data
+from deploy.bench import chosen, present, train_data, train_reward
 from deploy.bench.figure import Figure, duration
 from deploy.bench.store import machine
 from deploy.bench.store_work import Say, ratio
@@ -18,7 +18,7 @@ from deploy.bench.train_trainer import Trainer
 from robot_stack.types import RobotStackError
 
 OURS = "policies.train"
-PARTS = ("states", "pictures")
+PARTS = ("states", "pictures", "reward")
 FASTER = {("states", "cpu"): 1.5, ("states", "cuda"): 3.0, ("pictures", "cuda"): 5.0}
 """Target of samples a second, ours over LeRobot's; pictures on a CPU have none, all time goes into the same ResNet."""
 WAITS, STARTS = 0.02, 15.0
@@ -46,7 +46,15 @@ def measure(config: DictConfig, console: Console) -> list[Figure]:
     for part in asked:
         with tempfile.TemporaryDirectory(prefix=f"bench-train-{part}-") as folder:
             say = lambda text, part=part: console.print(f"[dim]{part}: {text}[/]")  # noqa: E731  the part of this turn
-            figures += _part(part, values, Path(folder), say)
+            given = {
+                "pictures": part == "pictures",
+                "channels": values["channels"] or CHANNELS[values["device"]],
+                "batch": values["picture_batch" if part == "pictures" else "batch"],
+                "threads": values["threads"],
+                "device": values["device"],
+            }
+            measured = train_reward.measure if part == "reward" else _speed
+            figures += measured(values, given, Path(folder), say)
     console.print(machine())  # by its load one sees how alone this was
     return figures
 
@@ -56,19 +64,11 @@ def device() -> str:
     return "cuda" if Path("/dev/nvidiactl").exists() else "cpu"
 
 
-def _part(part: str, config: Mapping[str, Any], folder: Path, say: Say) -> list[Figure]:
-    pictures = part == "pictures"
+def _speed(config: Mapping[str, Any], given: dict[str, Any], folder: Path, say: Say) -> list[Figure]:
+    """given: what both trainers are told, beside the data, which are made here."""
     say(f"pushing a T about: {config['episodes']} episodes of {config['rows']} rows, as a store and as LeRobot's")
-    store, lerobot = train_data.make(folder, pictures, config["episodes"], config["rows"])
-    given = {
-        "store": str(store),
-        "lerobot": str(lerobot),
-        "pictures": pictures,
-        "channels": config["channels"] or CHANNELS[config["device"]],
-        "batch": config["picture_batch"] if pictures else config["batch"],
-        "threads": config["threads"],
-        "device": config["device"],
-    }
+    store, lerobot = train_data.make(folder, given["pictures"], config["episodes"], config["rows"])
+    given |= {"store": str(store), "lerobot": str(lerobot)}
     started = {OURS: ("ours", 0), **{f"LeRobot, {n or 'no'} workers": ("lerobot", n) for n in config["workers"]}}
     with ExitStack() as stack:
         trainers: dict[str, Trainer] = {}
@@ -81,7 +81,7 @@ def _part(part: str, config: Mapping[str, Any], folder: Path, say: Say) -> list[
         for _ in range(config["turns"]):
             for trainer in trainers.values():
                 trainer.turn(config["seconds"], LEAST)
-        return _figures(part, config["device"], trainers)
+        return _figures(trainers)
 
 
 def check_sizes(ours: int, theirs: int) -> None:
@@ -90,9 +90,10 @@ def check_sizes(ours: int, theirs: int) -> None:
         raise RobotStackError(f"the networks are not of one size: {ours} parameters, LeRobot's has {theirs}")
 
 
-def _figures(part: str, where: str, trainers: Mapping[str, Trainer]) -> list[Figure]:
+def _figures(trainers: Mapping[str, Trainer]) -> list[Figure]:
     """Of each, and how much faster ours is than LeRobot's with whichever number of workers is faster here."""
     ours = trainers[OURS]
+    part, where = "pictures" if ours.given["pictures"] else "states", ours.given["device"]
     what = f"{part}, {ours.parameters / 1e6:.2f} M parameters, batch {ours.given['batch']}, {where}"
     figures = []
     for name, trainer in trainers.items():

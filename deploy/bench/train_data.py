@@ -14,6 +14,8 @@ from robot_stack.store.formats.exporting import export
 from robot_stack.store.formats.replay_layout import PUSHT_RATE
 
 STATE, ENVIRONMENT, ACTION, PICTURE = "observation.state", "observation.environment_state", "action", "image.top"
+OBSERVED, ACTED = ("agent", "keypoints"), ("requested.position",)
+"""What the same are called in a store of demonstrations."""
 SIZE = (96, 96)
 """Height, width of a picture [px]."""
 _REACH, _SLOWEST = 180.0, 40
@@ -41,6 +43,21 @@ def make(folder: Path, pictures: bool, episodes: int, rows: int) -> tuple[Path, 
             writer.commit("success")
     export(Store.open(store), folder / "lerobot", "lerobot")
     return store, folder / "lerobot"
+
+
+def renamed(source: Path, folder: Path) -> Path:
+    """People's demonstrations of PushT, states only, as LeRobot's data set with features that its policies know."""
+    with Store.create(folder / "renamed", spec(False), {"name": "pusht", "robot": "", "rate": PUSHT_RATE}) as made:
+        for episode in Store.open(source).episodes:
+            writer = made.writer({"kind": "collect", "task": "pusht"})
+            names = ("time", *OBSERVED, *ACTED)
+            for time, agent, keypoints, target in zip(*(episode[name] for name in names), strict=True):
+                row = made.spec.record(time=time)
+                row[STATE], row[ENVIRONMENT], row[ACTION] = agent, keypoints.reshape(-1), target
+                writer.append(row)
+            writer.commit("success")
+    export(Store.open(folder / "renamed"), folder / "lerobot", "lerobot")
+    return folder / "lerobot"
 
 
 def _episode(pictures: bool, rows: int, seed: int) -> list[Any]:

@@ -6,6 +6,7 @@ time that the loop waited for its data [s], memory of the GPU at most so far [B]
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,9 @@ from deploy.bench.train_data import ACTION, ENVIRONMENT, PICTURE, SIZE, STATE
 from robot_stack.clock import now
 
 STEPS = 10_000_000
-"""More than anybody waits for: a trainer is ended from outside."""
+"""Unless told: more than anybody waits for, a trainer is ended from outside."""
 RATE = 1e-4
-GROUPS, KERNEL, EMBEDDING, KEYPOINTS, LEVELS = 8, 5, 64, 32, 100
+GROUPS, KERNEL, EMBEDDING, KEYPOINTS, LEVELS, SAMPLED = 8, 5, 64, 32, 100, 10
 CROP = 84
 
 Given = dict[str, Any]
@@ -49,37 +50,40 @@ class Notes:
 
 
 def train_ours(given: Given, notes: Notes) -> None:
-    """As `robot-stack train` does; without the validation and the checkpoints that the other does not make."""
+    """As `robot-stack train` does; without the validation and the checkpoints that the other does not make.
+
+    given.every: steps between two checkpoints, all of which are kept, in `kept`.
+    """
     from omegaconf import OmegaConf
     from rich.console import Console
 
+    from policies import checkpoint
     from policies import train as ours
     from policies.windows import Windows
     from robot_stack.cli import CONFIGS
     from robot_stack.configuration import compose
 
-    pictures = given["pictures"]
-    observe = [STATE, PICTURE if pictures else ENVIRONMENT]
+    pictures, steps, every = given["pictures"], given.get("steps", STEPS), given.get("every", STEPS)
     said = {
         "task": "pusht",
         "policy": "diffusion_images" if pictures else "diffusion",
         "store": given["store"],
         "out": f"{given['folder']}/run",
         "cache": f"{given['folder']}/cache",
-        "policy.observe": _list(observe),
-        "policy.act": _list([ACTION]),
+        "policy.observe": _list(given.get("observe", [STATE, PICTURE if pictures else ENVIRONMENT])),
+        "policy.act": _list(given.get("act", [ACTION])),
         "policy.net.channels": _list(given["channels"]),
         "policy.net.kernel": KERNEL,
         "policy.net.groups": GROUPS,
         "policy.net.embedding": EMBEDDING,
         "policy.levels": LEVELS,
         "batch": given["batch"],
-        "steps": STEPS,
+        "steps": steps,
         "rate": RATE,
         "threads": given["threads"],
         "device": given["device"],
         "validation": 0,
-        "checkpoint_every": STEPS,
+        "checkpoint_every": every,
         "validate_every": STEPS,
     }
     if pictures:
@@ -89,13 +93,18 @@ def train_ours(given: Given, notes: Notes) -> None:
     )
     state_type: Any = ours.State
     windows_type: Any = Windows
-    learn, batch = state_type.learn, windows_type.batch
+    checkpoints: Any = checkpoint
+    learn, batch, save = state_type.learn, windows_type.batch, checkpoints.save
 
     def noted(state: Any, *args: Any) -> Any:
         notes.parameters(sum(p.numel() for p in state.policy.parameters()))
         loss = learn(state, *args)
         notes.step()
         return loss
+
+    def kept(path: Path, *args: Any) -> Path:
+        shutil.copytree(save(path, *args), Path(given["folder"]) / "kept" / path.name)
+        return path
 
     def waited(windows: Any, *args: Any) -> Any:
         began = now()
@@ -106,6 +115,7 @@ def train_ours(given: Given, notes: Notes) -> None:
         return got
 
     state_type.learn, windows_type.batch = noted, waited
+    checkpoints.save = kept
     ours.train(plain, ours.Stop(), Console(quiet=True))
 
 
@@ -134,6 +144,8 @@ def train_lerobot(given: Given, notes: Notes) -> None:
         n_groups=GROUPS,
         diffusion_step_embed_dim=EMBEDDING,
         num_train_timesteps=LEVELS,
+        noise_scheduler_type="DDIM",
+        num_inference_steps=SAMPLED,
         crop_shape=(CROP, CROP) if pictures else None,
         pretrained_backbone_weights=None,
         use_group_norm=True,
@@ -148,8 +160,9 @@ def train_lerobot(given: Given, notes: Notes) -> None:
         output_dir=Path(given["folder"]) / "run",
         num_workers=given["workers"],
         batch_size=given["batch"],
-        steps=STEPS,
-        save_checkpoint=False,
+        steps=given.get("steps", STEPS),
+        save_checkpoint="every" in given,
+        save_freq=given.get("every", STEPS),
     )
     torch.set_num_threads(given["threads"])
     update, ended = theirs.update_policy, [0.0]
@@ -171,7 +184,7 @@ def _list(values: Any) -> str:
 
 
 def main() -> None:
-    """Train until killed."""
+    """Train until killed, or until all steps are made."""
     who, folder = sys.argv[1], Path(sys.argv[2])
     given: Given = json.loads((folder / "given.json").read_text())
     sys.argv = sys.argv[:1]  # LeRobot's trainer reads it once more

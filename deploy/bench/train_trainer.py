@@ -25,6 +25,35 @@ WARM = 3
 _LOOK = 0.05  # between two looks at the notes [s]
 
 
+def start(who: str, folder: Path, given: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """A trainer in a process group of its own; `folder`, which is made, is where its notes and its log go."""
+    folder.mkdir()
+    (folder / "given.json").write_text(json.dumps({**given, "folder": str(folder)}))
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub"), "TOKENIZERS_PARALLELISM": "false"}
+    threads = {name: str(given["threads"]) for name in QUIET_THREADS if name.endswith("_THREADS")}
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "deploy.bench.train_rival", who, str(folder)],
+            env={**os.environ, **QUIET_THREADS, **threads, **offline},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def notes(folder: Path) -> list[tuple[float, float, float]]:
+    """Of each step: when it ended [s], how long it waited for data [s], memory of the GPU [B]."""
+    file = folder / "steps.txt"
+    whole = file.read_text().split("\n")[:-1] if file.exists() else []
+    return [(float(end), float(waited), float(memory)) for end, waited, memory in map(str.split, whole)]
+
+
+def last_words(folder: Path) -> str:
+    """The end of a trainer's log."""
+    return (folder / "log").read_text(errors="replace")[-3000:]
+
+
 @dataclass
 class Trainer:
     """`who` in a folder of its own, trained as `given` says. It has the first turn until it is warm.
@@ -43,27 +72,14 @@ class Trainer:
     memory: float = 0.0
 
     def __post_init__(self) -> None:
-        self.folder.mkdir()
-        (self.folder / "given.json").write_text(json.dumps({**self.given, "folder": str(self.folder)}))
-        offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.folder / "hub"), "TOKENIZERS_PARALLELISM": "false"}
-        threads = {name: str(self.given["threads"]) for name in QUIET_THREADS if name.endswith("_THREADS")}
-        command = [sys.executable, "-W", "ignore", "-m", "deploy.bench.train_rival", self.who, str(self.folder)]
         began = now()
-        with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                env={**os.environ, **QUIET_THREADS, **threads, **offline},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._process = start(self.who, self.folder, self.given)
         try:
             self._wait_for(WARM)
         except BaseException:  # Ctrl-C too: nobody else knows of its process yet
             self.end()
             raise
-        self.started = self._notes()[0][0] - began
+        self.started = notes(self.folder)[0][0] - began
         self._pause()
 
     @property
@@ -74,16 +90,16 @@ class Trainer:
     @property
     def gpu_memory(self) -> float:
         """Of its tensors on the GPU, at most [B]."""
-        return max(memory for _, _, memory in self._notes())
+        return max(memory for _, _, memory in notes(self.folder))
 
     def turn(self, seconds: float, least: int) -> None:
         """Train for so long, and until so many whole steps were made; what came of it is added to `rates`."""
-        before, spent = len(self._notes()), self._spent()
+        before, spent = len(notes(self.folder)), self._spent()
         os.killpg(self._process.pid, signal.SIGCONT)
         time.sleep(seconds)
         self._wait_for(before + 1 + least)
         self._pause()
-        steps = self._notes()[before:]  # the first of them began in an earlier turn
+        steps = notes(self.folder)[before:]  # the first of them began in an earlier turn
         took = steps[-1][0] - steps[0][0]
         self.rates.append((len(steps) - 1) * self.given["batch"] / took)
         self.waits.append(sum(waited for _, waited, _ in steps[1:]) / took)
@@ -99,18 +115,13 @@ class Trainer:
     def _pause(self) -> None:
         os.killpg(self._process.pid, signal.SIGSTOP)
 
-    def _notes(self) -> list[tuple[float, float, float]]:
-        """Of each step: when it ended [s], how long it waited for data [s], memory of the GPU [B]."""
-        file = self.folder / "steps.txt"
-        whole = file.read_text().split("\n")[:-1] if file.exists() else []
-        return [(float(end), float(waited), float(memory)) for end, waited, memory in map(str.split, whole)]
-
     def _wait_for(self, steps: int) -> None:
         until = now() + PATIENCE
-        while len(self._notes()) < steps:
+        while len(notes(self.folder)) < steps:
             if self._process.poll() is not None or now() > until:
-                said = (self.folder / "log").read_text(errors="replace")[-3000:]
-                raise RobotStackError(f"the trainer {self.who} did not come to step {steps}:\n{said}")
+                raise RobotStackError(
+                    f"the trainer {self.who} did not come to step {steps}:\n{last_words(self.folder)}"
+                )
             time.sleep(_LOOK)
 
     @property

@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 
 from deploy.bench import train as bench
-from deploy.bench import train_data
-from deploy.bench.train_trainer import Trainer
+from deploy.bench import train_data, train_reward
+from deploy.bench.train_trainer import Trainer, notes
 from robot_stack.cli import CONFIGS
 from robot_stack.configuration import compose
 from robot_stack.store import Store
 from robot_stack.store.formats.lerobot.source import LeRobotSource
-from robot_stack.types import ConfigError, RobotStackError
+from robot_stack.store.formats.replay_layout import PUSHT, PUSHT_RATE
+from robot_stack.types import ConfigError, RobotStackError, Source
 
 TINY = ["seconds=0.3", "turns=1", "episodes=2", "rows=40", "batch=8", "channels=[8,16,16]", "workers=[0]", "device=cpu"]
 
@@ -54,7 +55,7 @@ def test_networks_of_different_size_are_not_compared() -> None:
 
 
 def test_a_part_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"no part images .* there are: states, pictures"):
+    with pytest.raises(ConfigError, match=r"no part images .* there are: states, pictures, reward"):
         bench.measure(compose(CONFIGS, "bench_train", ["only=[images]"]), Console(quiet=True))
 
 
@@ -90,7 +91,7 @@ def test_a_trainer_does_nothing_while_the_other_has_its_turn(tmp_path: Path) -> 
         assert all(rate <= 10 / 0.01 for rate in trainer.rates)
         assert all(0.0 < share <= 0.4 for share in trainer.waits)
         assert trainer.gpu_memory == 7
-    first, second = (sorted(end for end, _, _ in trainer._notes()) for trainer in trainers)
+    first, second = (sorted(end for end, _, _ in notes(trainer.folder)) for trainer in trainers)
     turns = [who for _, who in sorted([*((end, 0) for end in first), *((end, 1) for end in second)])]
     assert sum(a != b for a, b in pairwise(turns)) == 5, "warm and two turns of each, no step between"
     assert all(trainer._process.returncode == -signal.SIGKILL for trainer in trainers)
@@ -99,3 +100,28 @@ def test_a_trainer_does_nothing_while_the_other_has_its_turn(tmp_path: Path) -> 
 def test_a_trainer_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RobotStackError, match=r"(?s)ours did not come to step 3:.*KeyError"):
         Trainer("ours", tmp_path / "ours", {"threads": 1})
+
+
+def test_rewards_are_told_for_both_after_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_reward, "CHECKPOINTS", 2)
+    with Store.create(tmp_path / "store", PUSHT, {"name": "pusht", "robot": "", "rate": PUSHT_RATE}) as store:
+        for seed in range(2):
+            writer = store.writer({"kind": "collect", "task": "pusht"})
+            for number in range(40):
+                row = PUSHT.record(time=0.1 * number, source=Source.OPERATOR)
+                for name in ("agent", "keypoints", "requested.position"):
+                    row[name] = np.random.default_rng(seed).uniform(0.0, 512.0, row[name].shape) + number
+                writer.append(row)
+            writer.commit("success")
+    said = [*TINY, "only=[reward]", f"store={tmp_path / 'store'}", "minutes=0.05", "starts=1"]
+    figures = bench.measure(compose(CONFIGS, "bench_train", said), Console(quiet=True))
+    names = [figure.what.split(" min of ")[1] for figure in figures[:-1]]
+    assert names == ["policies.train"] * 2 + ["LeRobot"] * 2
+    minutes = [float(figure.what.split()[2]) for figure in figures[:-1]]
+    assert minutes[:2] == sorted(minutes[:2])
+    assert minutes[2:] == sorted(minutes[2:])
+    assert all(0.0 <= figure.values["mean"] <= 1.0 for figure in figures[:-1])
+    ours, theirs = figures[1].values["mean"], figures[3].values["mean"]
+    assert figures[-1].values["mean"] == pytest.approx(ours - theirs)
+    with pytest.raises(ConfigError, match=r"needs demonstrations of PushT: store="):
+        bench.measure(compose(CONFIGS, "bench_train", ["only=[reward]"]), Console(quiet=True))

@@ -170,6 +170,20 @@ def test_one_episode_is_learned_from_and_not_held_out(training: dict[str, Any], 
     assert "there is one episode, and none is held out: no validation loss" in said(data)
 
 
+def test_episodes_that_nobody_flew_are_refused(
+    training: dict[str, Any], store: Store, spec: Spec, tmp_path: Path
+) -> None:
+    idle = Store.create(tmp_path / "idle", spec, {"name": "toy", "robot": "", "rate": 10.0})
+    writer = idle.writer({"kind": "collect", "task": "toy"})
+    for row in store.episodes[0].rows():
+        row["source"] = Source.NOBODY
+        writer.append(row)
+    writer.commit("success")
+    idle.close()
+    with pytest.raises(StoreError, match="nobody flew: source says so of every step"):
+        load_dataset({**training, "store": str(idle.path)}, Uniform(), CPU)
+
+
 def test_how_long_before_a_takeover_counts_as_gone_wrong_is_said_by_the_run(
     training: dict[str, Any], deployed: Store
 ) -> None:

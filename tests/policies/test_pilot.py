@@ -160,3 +160,28 @@ def test_one_graph_answers_as_its_network(pilot: Pilot) -> None:
     assert seen  # it was traced
     with torch.inference_mode():
         assert torch.allclose(net(*seen[0]), net.net(*seen[0]), atol=1e-5)
+
+
+class Drawn(torch.nn.Module):
+    """What answers otherwise each time."""
+
+    def forward(self, chunk: torch.Tensor) -> torch.Tensor:
+        return chunk + torch.rand_like(chunk)
+
+
+class Unreadable(torch.nn.Module):
+    """What no tracer can follow."""
+
+    def forward(self, chunk: torch.Tensor) -> object:
+        return object(), chunk + 1.0
+
+
+@pytest.mark.parametrize(("net", "reason"), [(Drawn(), "it answers otherwise than its graph"), (Unreadable(), "")])
+def test_a_network_that_cannot_be_one_graph_is_called_as_it_is_and_that_is_said(
+    net: torch.nn.Module, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = OneGraph(net.eval())
+    graph(torch.ones(1, 1000))
+    assert graph._graphs[(torch.Size([1, 1000]),)] is net
+    (said,) = (record.getMessage() for record in caplog.records if record.name == "policies.inference")
+    assert said.startswith(f"{type(net).__name__} is called as it is, slower than as one graph: {reason}")
