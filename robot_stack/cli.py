@@ -55,6 +55,13 @@ VERBS = {
     "collect": Verb("fly the robot yourself and record demonstrations", "deploy.service:collect"),
     "data": Verb("look at a store of episodes, check, edit and judge it, bring others' data in and out", actions=DATA),
     "train": Verb("train a policy on a store", "policies.train:run", swept="policies.train:objective"),
+    "policy": Verb(
+        "bring LeRobot's policies in and ours out",
+        actions={
+            "import": "policies.bridge_lerobot.cli:run_import",
+            "export": "policies.bridge_lerobot.cli:run_export",
+        },
+    ),
     "eval": Verb(
         "fly a checkpoint in simulation, faster than real time: success with its interval", "policies.evaluate:run"
     ),

@@ -12,8 +12,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from deploy.bench.train_data import ACTED, OBSERVED
-from policies import checkpoint
-from policies.bridge_lerobot.pretrained import open_pretrained, window_of
+from policies.bridge_lerobot.adopt import adopt
 from policies.compare import paired
 from policies.evaluate import evaluate
 from robot_stack.cli import CONFIGS
@@ -39,14 +38,10 @@ def flown(trained: Path, starts: int) -> dict[str, Any]:
 
 def _adopted(folder: Path) -> Path:
     """A checkpoint of LeRobot's trainer as one of ours."""
-    pretrained = folder / "pretrained_model"
-    seen: dict[str, Any] = {"observe": list(OBSERVED), "act": list(ACTED)}
-    window = window_of(pretrained)
-    known, policy = open_pretrained(pretrained, PushTStation(pictures=False).row, window=window, **seen)
-    part = {"_target_": "policies.bridge_lerobot.LeRobotPolicy", "_partial_": True, **seen, **known}
-    part["window"] = {"_target_": "policies.Window", **vars(window)}
-    parts = {"policy": part, "task": _config("train", "task=pusht")["task"]}
-    return checkpoint.save(folder.with_name(f"ours-{folder.name}"), policy, parts, {"rate": PUSHT_RATE})
+    task = _config("train", "task=pusht")["task"]
+    spec = PushTStation(pictures=False).row
+    made = folder.with_name(f"ours-{folder.name}")
+    return adopt(folder / "pretrained_model", made, spec, task, PUSHT_RATE, OBSERVED, ACTED)
 
 
 def _fly(path: Path, starts: int) -> dict[str, Any]:

@@ -1,20 +1,15 @@
-"""Opens a folder that LeRobot saved: `config.json`, `model.safetensors`, and the processors with their statistics."""
+"""Reads a folder that LeRobot saved: `config.json`, `model.safetensors`, and the processors with their statistics."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
-from policies import Interface, Window
-from robot_stack.spec import Spec
 from robot_stack.types import CheckpointError
-
-if TYPE_CHECKING:
-    from policies.bridge_lerobot.policy import LeRobotPolicy
 
 WEIGHTS, CONFIG, PROCESSORS = "model.safetensors", "config.json", ("policy_preprocessor", "policy_postprocessor")
 
@@ -48,35 +43,6 @@ def read(folder: str | Path) -> Pretrained:
     if "pretrained_backbone_weights" in settings:
         settings["pretrained_backbone_weights"] = None  # they are among the weights
     return Pretrained(kind, settings, stats, weights)
-
-
-def open_pretrained(
-    folder: str | Path, spec: Spec, words: str = "", **interface: Unpack[Interface]
-) -> tuple[dict[str, Any], "LeRobotPolicy"]:
-    """A policy of ours with the weights of a folder that LeRobot saved, and the part of its config that only the folder
-    knows: kind, settings and statistics. With both, `policies.checkpoint.save` makes a checkpoint that needs the folder
-    no more.
-
-    Cameras of `observe` and pictures of the policy are paired in their order.
-    """
-    from policies.bridge_lerobot.policy import LeRobotPolicy
-
-    found = read(folder)
-    known = {"kind": found.kind, "settings": found.settings, "stats": found.stats}
-    policy = LeRobotPolicy(spec, **known, words=words, **interface)
-    policy.load(found.weights, folder)
-    return known, policy
-
-
-def window_of(folder: str | Path) -> Window:
-    """The window that a folder's policy was trained for: as many waypoints from now on as it proposes."""
-    from policies.bridge_lerobot.upstream import configure
-
-    found = read(folder)
-    config = configure(found.kind, found.settings)
-    ahead = config.action_delta_indices[-1] + 1
-    seen = config.observation_delta_indices or [0]
-    return Window(history=1 - seen[0], horizon=ahead, execute=min(ahead, getattr(config, "n_action_steps", ahead)))
 
 
 def _stats(folder: Path, pipeline: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -14,15 +14,15 @@ from rich.console import Console
 from torch import Generator
 
 from policies import Batch, Policy, Window, checkpoint
-from policies.bridge_lerobot import LeRobotPolicy, open_pretrained
+from policies.bridge_lerobot import LeRobotPolicy
+from policies.bridge_lerobot.adopt import adopt
 from policies.bridge_lerobot.export import export
 from policies.bridge_lerobot.features import ENVIRONMENT, STATE
-from policies.bridge_lerobot.pretrained import window_of
 from policies.bridge_lerobot.upstream import configure, make, processors
 from policies.pilot import Pilot
 from policies.train import Stop, train, weighted
 from policies.windows import Windows
-from robot_stack.cli import CONFIGS
+from robot_stack.cli import CONFIGS, main
 from robot_stack.configuration import compose
 from robot_stack.spec import Field, Spec
 from robot_stack.station import CHUNK_STEPS, Topic
@@ -198,21 +198,26 @@ class Flown:
 
 def saved_by_lerobot(kind: str, folder: Path, store: Store) -> tuple[Any, Any, Any]:
     """A policy with statistics of its own, saved as LeRobot's trainer does; and its two processors."""
+    return made_by_lerobot(kind, folder, {STATE: ("STATE", [7]), ENVIRONMENT: ("ENV", [1])})
+
+
+def made_by_lerobot(kind: str, folder: Path, features: dict[str, tuple[str, list[int]]]) -> tuple[Any, Any, Any]:
+    """The same, of these features: name -> (type, shape)."""
     torch.manual_seed(0)
-    features = {STATE: ("STATE", 7), ENVIRONMENT: ("ENV", 1)}
     steps = {"diffusion": {"n_obs_steps": 2, "horizon": 8, "n_action_steps": 4}, "act": {"chunk_size": 8}}
     settings = {
         **SIZES[kind],
         **steps[kind],
         **({"n_action_steps": 4} if kind == "act" else {}),
-        "input_features": {key: {"type": kind, "shape": [size]} for key, (kind, size) in features.items()},
+        "input_features": {key: {"type": type_, "shape": shape} for key, (type_, shape) in features.items()},
         "output_features": {"action": {"type": "ACTION", "shape": [8]}},
     }
     config = configure(kind, settings)
     policy = make(config)
+    numbers = {key: shape[0] for key, (type_, shape) in features.items() if type_ != "VISUAL"} | {"action": 8}
     stats = {
         key: {name: np.random.default_rng(size).uniform(low, low + 1.0, size) for low, name in enumerate(names)}
-        for key, size in ((STATE, 7), (ENVIRONMENT, 1), ("action", 8))
+        for key, size in numbers.items()
         for names in [("min", "mean", "max", "std")]
     }
     before, after = processors(config, stats)
@@ -223,42 +228,52 @@ def saved_by_lerobot(kind: str, folder: Path, store: Store) -> tuple[Any, Any, A
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_folder_that_lerobot_saved_is_opened_and_proposes_what_it_proposes_there(
+def test_a_folder_that_lerobot_saved_becomes_a_checkpoint_that_proposes_what_it_proposes_there(
     kind: str, store: Store, tmp_path: Path
 ) -> None:
     policy, before, after = saved_by_lerobot(kind, tmp_path / "theirs", store)
-    window = window_of(tmp_path / "theirs")
-    assert window == WINDOWS[kind]
-    interface: dict[str, Any] = {
-        "observe": ["pose", "grip"],
-        "act": ["requested.pose", "requested.grip"],
-        "window": window,
-    }
-    known, ours = open_pretrained(tmp_path / "theirs", store.spec, **interface)
-    batch = Windows(store.episodes, interface["observe"], interface["act"], window).batch(torch.arange(4))
+    observe, act = ["pose", "grip"], ["requested.pose", "requested.grip"]
+    adopt(tmp_path / "theirs", tmp_path / "run/step-0000000", store.spec, {"name": "toy"}, 10.0, observe, act)
+    (tmp_path / "theirs").rename(tmp_path / "gone")  # it needs the folder no more
+    loaded = checkpoint.load(tmp_path / "run")
+    ours = loaded.policy()
+    assert loaded.card["rate"] == 10.0
+    assert ours.window == WINDOWS[kind]
+    batch = Windows(store.episodes, observe, act, ours.window).batch(torch.arange(4))
     seen = {STATE: batch.observe["pose"], ENVIRONMENT: batch.observe["grip"][..., None]}
     if kind == "act":
         seen = {key: value[:, -1] for key, value in seen.items()}
     noise = torch.stack([torch.randn(8, 8, generator=Generator().manual_seed(i)) for i in range(4)])
-    policy.config.n_action_steps = window.horizon
+    policy.config.n_action_steps = ours.window.horizon
     with torch.inference_mode():
         theirs = after(policy.predict_action_chunk(before(seen), **({"noise": noise} if kind == "diffusion" else {})))
-        chunk = ours.eval().act(batch.observe, generators=[Generator().manual_seed(i) for i in range(4)])
+        chunk = ours.act(batch.observe, generators=[Generator().manual_seed(i) for i in range(4)])
     unit = torch.nn.functional.normalize(theirs[..., 3:7], dim=-1)  # ours are rotations
     assert torch.allclose(chunk, torch.cat([theirs[..., :3], unit, theirs[..., 7:]], dim=-1), atol=1e-5)
     assert torch.isfinite(ours.train().loss(batch)).all()
-    # as a checkpoint of ours it needs the folder no more
-    named = {"_target_": "policies.bridge_lerobot.LeRobotPolicy", "_partial_": True, **known, **interface}
-    named["window"] = {"_target_": "policies.Window", **vars(window)}
-    checkpoint.save(tmp_path / "step-0000000", ours, {"policy": named}, {})
-    (tmp_path / "theirs").rename(tmp_path / "gone")
+
+
+def test_the_command_line_takes_in_what_lerobot_saved_with_its_pictures(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = {STATE: ("STATE", [7]), "observation.images.x": ("VISUAL", [3, 24, 32])}
+    policy, before, after = made_by_lerobot("act", tmp_path / "theirs", features)
+    said = [f"from={tmp_path / 'theirs'}", f"store={store.path}", f"to={tmp_path / 'run'}"]
+    said += ["observe=[pose,image.top]", "act=[requested.pose,requested.grip]"]
+    assert main(["policy", "import", *said]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "run/step-0000000")]
+    pilot = Pilot(tmp_path / "run", device="cpu")
+    row = store.episodes[0].rows(0, 1)[0]
+    wanted = pilot.chunk([row], Flown(store.spec))
+    picture = torch.from_numpy(row["image.top"].copy()).permute(2, 0, 1)[None] / 255.0
+    seen = {STATE: torch.from_numpy(row["pose"].astype(np.float32))[None], "observation.images.x": picture}
+    policy.config.n_action_steps = 8
     with torch.inference_mode():
-        again = (
-            checkpoint.load(tmp_path)
-            .policy()
-            .act(batch.observe, generators=[Generator().manual_seed(i) for i in range(4)])
-        )
-    assert torch.equal(again, chunk)
+        proposed = after(policy.predict_action_chunk(before(seen)))[0].numpy()
+    assert np.allclose(proposed[:, :3], wanted["pose"][:8, :3], atol=1e-5)
+    assert np.allclose(proposed[:, 7], wanted["grip"][:8], atol=1e-5)
+    assert main(["policy", "import", *said]) == 2
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_the_key_pretrained_takes_the_weights_for_training(store: Store, tmp_path: Path) -> None:
@@ -332,6 +347,19 @@ def test_lerobot_can_go_on_training_it(ours: tuple[Path, Batch], tmp_path: Path)
     assert all(p.grad is not None for p in policy.get_optim_params())
     each, _ = policy.forward(given, reduction="none")
     assert each.shape == (8,)
+
+
+def test_the_command_line_hands_ours_to_lerobot(
+    ours: tuple[Path, Batch], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [
+        f"checkpoint={ours[0]}",
+        f"to={tmp_path / 'out'}",
+        "places={observation.state:[grip,pose],observation.image:[image.top]}",
+    ]
+    assert main(["policy", "export", *said]) == 0
+    assert capsys.readouterr().out.split("\n")[:2] == ["observation.state: grip, pose", "observation.image: image.top"]
+    assert PreTrainedConfig.from_pretrained(tmp_path / "out").input_features["observation.state"].shape == (8,)
 
 
 def test_an_export_replaces_nothing_and_leaves_nothing_out(ours: tuple[Path, Batch], tmp_path: Path) -> None:
