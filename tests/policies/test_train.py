@@ -206,23 +206,33 @@ def test_a_batch_that_cannot_be_cut_is_refused(training: dict[str, Any]) -> None
         run({**training, "accumulate": 3})
 
 
-def test_two_processes_teach_as_one(
-    training: dict[str, Any], config_of: Callable[[str], dict[str, Any]], tmp_path: Path
+def test_two_processes_teach_as_one_and_lose_patience_as_one(
+    training: dict[str, Any],
+    config_of: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    training = {**training, "policy": config_of("bc"), "steps": 5}
+    often = {"log_every": 1, "validate_every": 1, "patience": 3}
+    training = {**training, "policy": config_of("bc"), "steps": 100, **often}
+    losses = [5.0, 3.0, 4.0, 3.5, 6.0, 1.0]
+    monkeypatch.setattr(train.State, "validate", lambda state: losses[state.step - 1])
     one = run({**training, "out": str(tmp_path / "one")})
+    assert one.name == "step-0000005"
     (tmp_path / "two.json").write_text(json.dumps({**training, "out": str(tmp_path / "two")}))
     code = f"""
 import json
 from rich.console import Console
-from policies.train import Stop, train
+from policies.train import State, Stop, train
+State.validate = lambda state: {losses}[state.step - 1]
 train(json.load(open({str(tmp_path / "two.json")!r})), Stop(), Console(quiet=True))
 """
     (tmp_path / "two.py").write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "two.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110.0)
     assert done.returncode == 0, done.stderr[-2000:]
-    expected, found = (load_file(f / "model.safetensors") for f in (one, checkpoint.newest(tmp_path / "two")))
+    two = checkpoint.newest(tmp_path / "two")
+    assert two.name == one.name
+    expected, found = (load_file(f / "model.safetensors") for f in (one, two))
     for name, tensor in expected.items():
         assert torch.allclose(tensor, found[name], atol=2e-3), name
 
