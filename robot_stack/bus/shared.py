@@ -4,20 +4,28 @@ import ctypes
 import hashlib
 import os
 import re
+import stat
 import tempfile
 import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import iceoryx2 as iox2
 import numpy as np
 
 from robot_stack.bus.protocol import BusError, ClosesOnExit, Inbox, Publisher, Subscriber, layout_error
+from robot_stack.clock import now
 from robot_stack.spec import Record
 from robot_stack.station import Topic
 from robot_stack.types import RobotStackError, SpecError
 
 ADOPTION = 0.1
 """A late joiner has the newest record of a publisher that sends rarely after at most this long [s]."""
+
+CREATION = 2.0
+"""Nobody who lives takes as long to create a topic [s]."""
 
 MAX_PUBLISHERS = 4  # one by rule; a restarted one may overlap with the killed one whose place is not yet reclaimed
 MAX_SUBSCRIBERS = 16
@@ -155,22 +163,26 @@ class SharedBus(ClosesOnExit):
     def _open(self, topic: Topic) -> Any:
         if self._closing.is_set():
             raise BusError(f"topic {topic.name!r} asked of a closed bus")
-        name = iox2.ServiceName.new(f"robot-stack/{self._session}/{topic.name}")
-        try:
-            return (
-                self._node.service_builder(name)
-                .publish_subscribe(_payload(topic))
-                .enable_safe_overflow(True)
-                .history_size(1)
-                .subscriber_max_buffer_size(topic.depth)
-                .subscriber_max_borrowed_samples(2)
-                .max_publishers(MAX_PUBLISHERS)
-                .max_subscribers(MAX_SUBSCRIBERS)
-                .max_nodes(MAX_NODES)
-                .open_or_create()
-            )
-        except iox2.PublishSubscribeOpenOrCreateError as error:
-            raise _open_error(self._session, topic, str(error)) from error
+        name = f"robot-stack/{self._session}/{topic.name}"
+        until = now() + 2.0 * CREATION
+        while True:
+            try:
+                return (
+                    self._node.service_builder(iox2.ServiceName.new(name))
+                    .publish_subscribe(_payload(topic))
+                    .enable_safe_overflow(True)
+                    .history_size(1)
+                    .subscriber_max_buffer_size(topic.depth)
+                    .subscriber_max_borrowed_samples(2)
+                    .max_publishers(MAX_PUBLISHERS)
+                    .max_subscribers(MAX_SUBSCRIBERS)
+                    .max_nodes(MAX_NODES)
+                    .open_or_create()
+                )
+            except iox2.PublishSubscribeOpenOrCreateError as error:
+                if "HangsInCreation" not in str(error) or now() > until:
+                    raise _open_error(self._session, topic, str(error)) from error
+                _remove_unfinished(name)
 
     def _adopt(self) -> None:
         while not self._closing.wait(ADOPTION / 2):
@@ -183,12 +195,29 @@ def clean_dead_nodes() -> int:
     return int(_node(cleans=False).try_cleanup_dead_nodes().cleanups)
 
 
+def _remove_unfinished(name: str) -> None:
+    """Remove what a process that was killed while it created a topic left behind: it keeps all others from the name."""
+    for file in Path(_root(), "services").glob("*.service"):
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            unfinished = status.st_mode & stat.S_IWUSR  # what is whole may not be written any more
+            if unfinished and time.time() - status.st_mtime > CREATION:
+                said = file.read_text()
+                if not said or f'"{name}"' in said:  # killed before it could write whose it is, or after
+                    file.unlink()
+
+
+def _root() -> str:
+    """Where iceoryx2 keeps the files of this user."""
+    return f"{tempfile.gettempdir()}/robot-stack-{os.getuid()}"
+
+
 def _node(cleans: bool = True) -> Any:
     """This process on the bus: files of its own for each user, no signal handlers, silent about what we report."""
     iox2.set_log_level(iox2.LogLevel.Error)
     config = iox2.config.default()
     config.global_cfg.prefix = iox2.FileName.new(f"robot-stack-{os.getuid()}_")
-    config.global_cfg.root_path = iox2.Path.new(f"{tempfile.gettempdir()}/robot-stack-{os.getuid()}")
+    config.global_cfg.root_path = iox2.Path.new(_root())
     config.global_cfg.node.cleanup_dead_nodes_on_creation = cleans
     builder = iox2.NodeBuilder.new().config(config).signal_handling_mode(iox2.SignalHandlingMode.Disabled)
     return builder.create(iox2.ServiceType.Ipc)

@@ -1,7 +1,9 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -263,6 +265,24 @@ def test_processes_killed_at_any_moment_leave_nothing_that_breaks_the_next_start
         sender.kill()
         sender.wait()
     clean_dead_nodes()
+    with SharedBus(session) as bus:
+        publisher, subscriber = bus.publisher(GRIPPER), bus.subscriber(GRIPPER)
+        publisher.send(message(1))
+        assert numbers(subscriber.history()) == [1]
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_topic_whose_creator_was_killed_half_way_is_created_again(
+    session: str, tmp_path: Path, written: bool
+) -> None:
+    with SharedBus(session) as bus:
+        bus.publisher(GRIPPER)
+        services = Path(tempfile.gettempdir(), f"robot-stack-{os.getuid()}", "services")
+        (file,) = (f for f in services.glob("*.service") if f'"robot-stack/{session}/gripper"' in f.read_text())
+        (tmp_path / "begun").write_bytes(file.read_bytes() if written else b"")
+    (tmp_path / "begun").chmod(0o600)  # as it is until its creator has ended
+    os.utime(tmp_path / "begun", (0, 0))
+    shutil.copy2(tmp_path / "begun", file)
     with SharedBus(session) as bus:
         publisher, subscriber = bus.publisher(GRIPPER), bus.subscriber(GRIPPER)
         publisher.send(message(1))
