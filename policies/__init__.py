@@ -1,4 +1,4 @@
-"""Policies learn from windows of rows and propose chunks of targets. The only package that imports torch.
+"""Policies learn from windows of rows and propose chunks of targets. Only this package, and benchmarks, import torch.
 
 The interface is two verbs. `loss(batch)` scores every action step, unweighted: weights by class, masks and windows are
 data, so that reweighting is one line of `train.py`. `act(history)` proposes a chunk in physical units: normalisation is
@@ -44,8 +44,8 @@ class Batch:
 
     observe: field name -> (B, history, *shape); what a policy is conditioned on or predicts beside its actions lies
     there too, one row of it: `goal.<field>` and `future.<field>` (B, 1, *shape), `instruction` (B, 1, words).
-    action: act fields side by side (B, horizon, width). valid: False where the episode was over (B, horizon).
-    weight: how much a step counts, 1 on average (B, horizon).
+    action: act fields side by side (B, horizon, width). valid: False where the episode was over or
+    nobody flew (B, horizon). weight: how much a step counts, 1 on average (B, horizon).
     """
 
     observe: dict[str, Tensor]

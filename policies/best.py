@@ -1,5 +1,6 @@
 """The best checkpoints of a run, and when to give up waiting for a better one."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,23 @@ class Best:
         return 0 < self.patience <= self.since
 
     def offer(self, folder: Path, worth: float, save: Callable[[Path], Any]) -> None:
-        """Keep what `save` writes in a folder of the run if it is among the best; the larger `worth` is better."""
+        """Keep what `save` writes in a folder of the run if it is among the best; the larger `worth` is better.
+
+        It is whole before another one goes.
+        """
         place = sum(known >= worth for known in self.worths)
-        self.since = 0 if place == 0 else self.since + 1
-        if place >= self.keep:
+        better = math.isfinite(worth) and place == 0
+        self.since = 0 if better else self.since + 1
+        if place >= self.keep or not math.isfinite(worth):
             return
-        self.worths = [*self.worths[:place], worth, *self.worths[place:]][: self.keep]
-        checkpoint.remove(folder / _name(self.keep - 1))
+        save(folder / f".{BEST}")
+        if len(self.worths) == self.keep and place < self.keep - 1:
+            checkpoint.remove(folder / _name(self.keep - 1))
         for i in range(self.keep - 1, place, -1):
             if (folder / _name(i - 1)).exists():
                 (folder / _name(i - 1)).rename(folder / _name(i))
-        save(folder / _name(place))
+        checkpoint.put(folder / f".{BEST}", folder / _name(place))
+        self.worths = [*self.worths[:place], worth, *self.worths[place:]][: self.keep]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""

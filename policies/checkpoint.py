@@ -4,8 +4,10 @@ also be trained further. Nothing is pickled. A folder is written under another n
 there.
 """
 
+import ctypes
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +21,15 @@ from torch import Tensor
 
 from policies import Policy
 from robot_stack.spec import Spec
+from robot_stack.store.disk import sync_folder, sync_tree
 from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 PREFIX = "step-"
+LEFT = re.compile(r"\..+\.(\d+)(?:\.gone)?")
+"""What a process that was killed leaves of a checkpoint that it wrote or removed; its number is in the name."""
 TRUSTED = ("policies", "robot_stack")
 """A checkpoint may name classes of these packages and nothing else: a config calls whatever it names."""
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,10 @@ def save(
     card: Mapping[str, Any],
     training: tuple[Mapping[str, Any], Mapping[str, Tensor]] | None = None,
 ) -> Path:
-    """Write a checkpoint; an older one of that name is replaced. training: numbers and tensors to go on from."""
+    """Write a checkpoint, which is there when the power fails after; an older one of that name is replaced at once.
+
+    training: numbers and tensors to go on from.
+    """
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -109,9 +118,42 @@ def save(
     if training is not None:
         _write_json(partial / "training.json", training[0])
         _write_tensors(partial / "training.safetensors", training[1])
-    remove(folder)
-    partial.rename(folder)
+    sync_tree(partial)
+    put(partial, folder)
     return folder
+
+
+def put(made: Path, folder: Path) -> None:
+    """Give a checkpoint its name. One that has it goes: whenever this is killed, one of the two is there."""
+    if not folder.exists():
+        made.rename(folder)
+    elif _exchanged(made, folder):
+        remove(made)  # the older one
+    else:
+        remove(folder)
+        made.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two folders have changed names, in one step; not every file system can."""
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    return bool(renameat2(_HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute()), _EXCHANGE) == 0)
+
+
+def rewrite_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Replace the card of a checkpoint."""
+    partial = folder / f".card.{os.getpid()}"
+    _write_json(partial, card)
+    partial.replace(folder / "card.json")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what runs that were killed while they wrote left in a folder."""
+    for path in folder.glob(".*"):
+        found = LEFT.fullmatch(path.name)
+        if found and path.is_dir() and not Path("/proc", found[1]).exists():
+            shutil.rmtree(path)
 
 
 def check_writable(folder: Path) -> None:
@@ -133,12 +175,20 @@ def remove(folder: Path) -> None:
         shutil.rmtree(doomed)
 
 
-def load_training(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `save` was given as `training`."""
+def training_numbers(folder: Path) -> dict[str, Any]:
+    """The numbers that `save` was given as `training`."""
     if not (folder / "training.json").is_file():
         raise CheckpointError(f"checkpoint {folder} has weights only and cannot be trained further")
-    numbers: dict[str, Any] = json.loads((folder / "training.json").read_text())
-    return numbers, _read_tensors(folder / "training.safetensors")
+    try:
+        numbers: dict[str, Any] = json.loads((folder / "training.json").read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'training.json'} is cut short: {error}; use another checkpoint") from error
+    return numbers
+
+
+def training_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors that `save` was given as `training`."""
+    return _read_tensors(folder / "training.safetensors")
 
 
 def load_weights(policy: Policy, file: Path) -> None:
@@ -157,7 +207,13 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
+    apart: dict[str, Tensor] = {}
+    taken: set[int] = set()  # memory that one of them has: safetensors refuses tensors that share some
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        apart[name] = tensor.clone() if tensor.untyped_storage().data_ptr() in taken else tensor
+        taken.add(tensor.untyped_storage().data_ptr())
+    save_file(apart, file)
 
 
 def _write_json(file: Path, value: Mapping[str, Any]) -> None:

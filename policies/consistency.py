@@ -48,6 +48,9 @@ class Student(Denoiser):
         **options: Any,
     ) -> None:
         super().__init__(spec, net, sampler=sampler, **options)
+        self.drop = 0.0
+        if self.conditioning is not None:  # who is told what is drawn here, once for both
+            self.drop, self.conditioning.drop = self.conditioning.drop, 0.0
         self.teacher = teacher
         self.teacher_steps = teacher_steps
         self.method = one_of("method", method, METHODS)
@@ -63,9 +66,14 @@ class Student(Denoiser):
         """Squared distance from where the student should jump to, mean over the network's dimensions (B, horizon)."""
         clean = self.encode(batch.action, batch.observe)
         teacher = _read(self.teacher, clean.device)
+        told = torch.rand(len(clean), 1).to(clean.device) >= self.drop
         with torch.no_grad():
             seen = teacher.seen(batch.observe)
+            if self.drop > 0.0:
+                seen = torch.where(told, seen, teacher.condition(batch.observe, told=False))
         condition = self.condition(batch.observe)
+        if self.drop > 0.0:
+            condition = torch.where(told, condition, self.condition(batch.observe, told=False))
         if self.method == "regression":
             return self._regression(teacher, seen, torch.randn_like(clean), condition)
         return self._consistency(teacher, seen, clean, condition)

@@ -76,14 +76,17 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
     if not episodes:
         raise StoreError(f"no episode in {', '.join(map(str, paths))} has one of the verdicts {config['verdicts']}")
     _check_fields(episodes, spec)
+    rate = _rate(episodes)
     kept, held_out = split(episodes, config["validation"], config["seed"], config.get("hold_out", "episode"))
     pictures = find_pictures(config, seen, episodes, device)
     window = Window(**{key: value for key, value in policy["window"].items() if key != "_target_"})
 
-    def windows(chosen: Sequence[Episode], weight: Sequence[Array] | None) -> Windows:
-        return Windows(chosen, policy["observe"], policy["act"], window, weight, pictures, device, told)
-
     pre = config.get("pre", PRE_INTERVENTION)  # runs of older versions do not say
+
+    def windows(chosen: Sequence[Episode], weight: Sequence[Array] | None) -> Windows:
+        flown = [_labels(episode, pre) != Label.IDLE for episode in chosen]
+        return Windows(chosen, policy["observe"], policy["act"], window, weight, pictures, device, told, flown)
+
     tags = [_labels(episode, pre) for episode in kept]
     number = {id(episode): number for number, of in enumerate(found) for episode in of}  # of its store
     source = np.repeat([number[id(episode)] for episode in kept], [len(tag) for tag in tags])
@@ -94,7 +97,7 @@ def load_dataset(config: Mapping[str, Any], weighting: Weighting, device: torch.
         spec,
         training,
         windows(held_out, None) if held_out else None,
-        float(episodes[0].attrs["rate"]),
+        rate,
         {tag.name.lower(): share(labelled, weights, labelled == tag) for tag in class_shares(labelled)},
         {str(path): share(labelled, weights, source == n) for n, path in enumerate(paths)},
         [provenance.record(path, of, kept, held_out) for path, of in zip(paths, found, strict=True)],
@@ -148,6 +151,18 @@ def _check_fields(episodes: Sequence[Episode], spec: Spec) -> None:
                 f"{len(lacking)} of {len(episodes)} episodes have no {name}: {named}; leave them out with `robot-stack "
                 f"data filter`, or train without it: policy.observe=[…]"
             )
+
+
+def _rate(episodes: Sequence[Episode]) -> float:
+    """Rows a second [Hz]. Raises StoreError if episodes differ."""
+    first, *others = sorted({float(episode.attrs["rate"]) for episode in episodes})
+    if others:
+        named = ", ".join(f"{rate:g}" for rate in (first, *others))
+        raise StoreError(
+            f"episodes of different rates cannot be mixed, a chunk would mean two things: there are some of {named} "
+            "rows a second; train on stores of one rate"
+        )
+    return first
 
 
 def _check_robot(stores: Sequence[Store], robot: Mapping[str, Any] | None) -> None:

@@ -47,8 +47,6 @@ class Denoiser(Policy):
         **interface: Unpack[Interface],
     ) -> None:
         super().__init__(spec, **interface)
-        if guidance != 1.0 and self.conditioning is None:
-            raise ConfigError(f"guidance={guidance}: this policy is told nothing; set conditioning=…, or guidance=1.0")
         self.net = net(self.window.horizon, self.targets.size, self.condition_size)
         self.sampler = sampler
         self.steps = steps
@@ -62,6 +60,17 @@ class Denoiser(Policy):
     @sampler.setter
     def sampler(self, name: str) -> None:
         self._sampler = one_of("sampler", name, self.samplers)
+
+    @property
+    def guidance(self) -> float:
+        """How far towards what it is told."""
+        return self._guidance
+
+    @guidance.setter
+    def guidance(self, guidance: float) -> None:
+        if guidance != 1.0 and self.conditioning is None:
+            raise ConfigError(f"guidance={guidance}: this policy is told nothing; set conditioning=…, or guidance=1.0")
+        self._guidance = guidance
 
     def plan(self, steps: int) -> Plan:
         """Noise levels of so many steps."""

@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from tempfile import TemporaryFile
+from typing import IO, Any, Protocol
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +31,7 @@ from policies.pilot import Flown, Pilot, engage
 from robot_stack.lockstep import Rollout
 from robot_stack.progress import bar
 from robot_stack.spec import Record
-from robot_stack.types import RobotStackError
+from robot_stack.types import ConfigError, RobotStackError
 
 FIRST_SEED = 100_000
 """Start seeds are this and the following ones: the states that Diffusion Policy tests PushT from."""
@@ -116,6 +117,8 @@ def write(result: Mapping[str, Any], out: str | None) -> Path:
 def fly(config: Mapping[str, Any], seeds: Sequence[int]) -> Iterator[Outcome]:
     """Fly all seeds in this process, `config.parallel` at once; outcomes as they come."""
     pilot = engage(config)
+    if config.get("language") and not pilot.reads_words:
+        raise ConfigError(f"language=…: {pilot.checkpoint.folder} was trained without conditioning=instruction")
     make = checkpoint.rollout(pilot.checkpoint.config)
     rollouts = [make(cameras=pilot.cameras) for _ in range(min(config["parallel"], len(seeds)))]
     pilot.check(rollouts[0].station, f"task {pilot.checkpoint.config['task']['name']}")
@@ -158,8 +161,8 @@ def fly_with_workers(config: Mapping[str, Any], seeds: Sequence[int]) -> Iterato
     jobs = [{**config, "seeds": share} for share in shares if share]
     queue: SimpleQueue[Outcome | RobotStackError | None] = SimpleQueue()
     with ThreadPoolExecutor(len(jobs)) as readers, _workers(len(jobs)) as workers:
-        for worker, job in zip(workers, jobs, strict=True):
-            readers.submit(_read, worker, job, queue.put)
+        for (worker, log), job in zip(workers, jobs, strict=True):
+            readers.submit(_read, worker, log, job, queue.put)
         running = len(jobs)
         while running:
             match queue.get():
@@ -172,46 +175,55 @@ def fly_with_workers(config: Mapping[str, Any], seeds: Sequence[int]) -> Iterato
 
 
 @contextmanager
-def _workers(count: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that wait for a job; none is left, however this ends."""
+def _workers(count: int) -> Iterator[list[tuple[subprocess.Popen[str], IO[str]]]]:
+    """Processes that wait for a job, each with what it says beside its answers; none is left, however this ends."""
     command = [sys.executable, "-m", "policies.evaluate"]
-    workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(count)
-    ]
-    try:
+    pipe = subprocess.PIPE
+    with ExitStack() as stack:
+        workers = []
+        for _ in range(count):
+            log = stack.enter_context(TemporaryFile("w+", errors="replace"))  # a pipe that nobody reads stops all
+            worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True)
+            stack.callback(worker.kill)
+            workers.append((worker, log))
         yield workers
-    finally:
-        for worker in workers:
-            worker.kill()
 
 
 def _read(
     worker: subprocess.Popen[str],
+    log: IO[str],
     job: Mapping[str, Any],
     put: Callable[[Outcome | RobotStackError | None], None],
 ) -> None:
     """Give a worker its job and pass on what it answers; None at its end."""
-    with worker:
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        assert worker.stderr is not None
-        worker.stdin.write(json.dumps(job))
-        worker.stdin.close()
-        for line in worker.stdout:
-            put(Outcome(**json.loads(line)))
-        said = worker.stderr.read().strip()
-        if worker.wait() != 0:
-            put(RobotStackError(f"an eval worker ended with exit code {worker.returncode}: {said[-2000:]}"))
-    put(None)
+    line = ""
+    try:
+        with worker:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            worker.stdin.write(json.dumps(job))
+            worker.stdin.close()
+            for line in worker.stdout:
+                put(Outcome(**json.loads(line)))
+            if worker.wait() != 0:
+                log.seek(0)
+                said = log.read().strip()[-2000:]
+                put(RobotStackError(f"an eval worker ended with exit code {worker.returncode}: {said}"))
+    except (OSError, TypeError, ValueError) as error:
+        put(RobotStackError(f"an eval worker answered {line.strip()!r}, which is no outcome: {error}"))
+    finally:
+        put(None)
 
 
 def _serve() -> int:
-    """A worker: one job on standard input, an outcome a line on standard output."""
+    """A worker: one job on standard input, an outcome a line on standard output; what anybody else writes there goes to
+    standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     job = json.loads(sys.stdin.read())
     try:
         for outcome in fly(job, job["seeds"]):
-            print(json.dumps(asdict(outcome)), flush=True)
+            print(json.dumps(asdict(outcome)), file=answers)
     except RobotStackError as error:
         print(error, file=sys.stderr)
         return 1

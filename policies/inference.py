@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from policies import Policy
+from policies.samplers import one_of
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +49,15 @@ class OneGraph(nn.Module):
 
 class Inference:
     """A policy on a device, ready to act. precision: of the network's products, float32, or bfloat16 where the device
-    has it, which goes without a graph."""
+    has it, which goes without a graph. graph: whether single samples are worth the time that making one takes."""
 
-    def __init__(self, policy: Policy, device: torch.device | str, precision: str = "float32") -> None:
+    def __init__(
+        self, policy: Policy, device: torch.device | str, precision: str = "float32", graph: bool = True
+    ) -> None:
         self.policy = policy.to(device).eval()
         self.device = torch.device(device)
-        self.precision = precision
-        if precision == "float32" and isinstance(getattr(policy, "net", None), nn.Module):
+        self.precision = one_of("precision", precision, ("float32", "bfloat16"))
+        if graph and precision == "float32" and isinstance(getattr(policy, "net", None), nn.Module):
             policy.net = OneGraph(policy.net)
 
     def __call__(

@@ -53,7 +53,7 @@ class Observation(nn.Module):
         super().__init__()
         cameras = [field.name for field in spec if field.name.startswith(IMAGE)]
         if cameras and images is None:
-            raise ConfigError(f"observe has {cameras}, but the policy has no image encoder; use policy=..._image")
+            raise ConfigError(f"observe has {cameras}, but the policy has no image encoder; use policy=..._images")
         self.vector = FieldVector(spec.select(name for name in spec.fields if name not in cameras))
         self.normalize = Normalizer(self.vector.size)
         self.images = images

@@ -43,6 +43,7 @@ class Pilot:
     path: a checkpoint, or a training run, of which the newest is taken. steps: of the sampler, None for the policy's
     own. device: None for the GPU if there is one. threads: of torch on the CPU; one is fastest for small networks.
     seed: of what is drawn. precision: of the networks' products, float32 or bfloat16. sampler, guidance: as `steps`.
+    graph: whether it is asked for one chunk at a time for long, as in flight.
 
     Ask it again after `window.execute` rows, not in every row: a policy of chunks that is asked in every row loses half
     of its success, because it falls from one way of doing a thing into another.
@@ -58,6 +59,7 @@ class Pilot:
         precision: str = "float32",
         sampler: str | None = None,
         guidance: float | None = None,
+        graph: bool = True,
     ) -> None:
         torch.set_num_threads(threads)
         self.checkpoint = checkpoint.load(path)
@@ -66,7 +68,7 @@ class Pilot:
         self._set("sampler", sampler)
         self._set("guidance", guidance)
         self._told: dict[str, Tensor] = {}
-        self._infer = Inference(self.policy, self.device, precision)
+        self._infer = Inference(self.policy, self.device, precision, graph)
         self.window = self.policy.window
         self.steps = steps
         self._generator = Generator().manual_seed(seed)
@@ -78,9 +80,15 @@ class Pilot:
         fields = (field for field in self.checkpoint.spec if field.name.startswith(IMAGE))
         return {field.name.removeprefix(IMAGE): (field.shape[0], field.shape[1]) for field in fields}
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether what it is told in words makes a difference; in flight they are stored in any case."""
+        return isinstance(self.policy.conditioning, InstructionReader)
+
     def tell(self, goal: str | None, language: str) -> None:
         """What it is to do from now on. goal: a recorded row, STORE:EPISODE or STORE:EPISODE:ROW, the last by default.
-        language: in words. Neither: it flies untold. Raises ConfigError if it cannot be told so, StoreError."""
+        language: in words, which a policy that reads none does without. Neither: it flies untold. Raises ConfigError if
+        it cannot be told so, StoreError."""
         reader = self.policy.conditioning
         if goal is not None and not isinstance(reader, GoalReader):
             raise ConfigError(f"goal={goal}: {self.checkpoint.folder} was trained without conditioning=goal")
@@ -156,7 +164,8 @@ class Pilot:
 def engage(config: Mapping[str, Any]) -> Pilot:
     """The pilot that `eval`, `compare` and `deploy` ask for, by the keys that their configs share."""
     names = ("steps", "device", "threads", "precision", "sampler", "guidance")
-    pilot = Pilot(config["checkpoint"], **{name: config[name] for name in names if name in config})
+    options = {name: config[name] for name in names if name in config}
+    pilot = Pilot(config["checkpoint"], **options, graph=config.get("parallel", 1) == 1)
     pilot.tell(config.get("goal"), config.get("language", ""))
     return pilot
 

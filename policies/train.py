@@ -41,6 +41,14 @@ from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 CURVE = "curve.jsonl"
 """The learning curve, in the folder of the run: a JSON object a line."""
+RANGES = {
+    **dict.fromkeys(("steps", "batch", "accumulate", "log_every", "validate_every", "checkpoint_every"), (1, math.inf)),
+    **dict.fromkeys(("rollout_every", "keep", "threads"), (1, math.inf)),
+    **dict.fromkeys(("pre", "warmup", "weight_decay", "ema_power", "rollouts", "patience"), (0, math.inf)),
+    "validation": (0, 0.9),
+    "seed": (0, 2**31 - 1),
+}
+"""Of keys of the config: the smallest and the largest number."""
 SCHEDULES = ("cosine", "constant")
 """Of the learning rate after its warm-up."""
 
@@ -66,7 +74,7 @@ def run(config: DictConfig) -> int:
 def objective(config: DictConfig) -> float:
     """One run of `train --multirun`: how good its best checkpoint is, larger is better, for a sweeper that searches."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    numbers, _ = checkpoint.load_training(train(plain, Stop(), Console()))
+    numbers = checkpoint.training_numbers(train(plain, Stop(), Console()))
     worths = numbers["best"]["worths"]
     return float(worths[0]) if worths else -float(numbers["curve"][-1]["loss"])
 
@@ -75,12 +83,11 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
     """Train as configs/train.yaml says; return the folder of the last checkpoint. Raises ConfigError, StoreError."""
     resumed = checkpoint.newest(config["resume"]) if config["resume"] else None
     if resumed is not None:
-        config = _config_of(resumed)
+        config = {**_config_of(resumed), "out": str(resumed.parent)}  # wherever it was moved to
     torch.set_num_threads(config["threads"])
     torch.manual_seed(config["seed"])  # of the weights
     machines = start(config)
-    if config["schedule"] not in SCHEDULES:
-        raise ConfigError(f"schedule={config['schedule']!r}: choose one of {', '.join(SCHEDULES)}")
+    _check(config)
     folder = Path(config["out"])
     if machines.is_main_process:
         _check_free(folder, resumed)
@@ -99,6 +106,8 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
             state.restore(resumed)
         order = Order(len(data.training), config["batch"], config["seed"])
         state.check_shares(order.batch)
+        if state.unjudged:  # it was killed while it was flown
+            state.judge(folder)
         console.print(
             f"{type(policy).__name__}: {state.size / 1e6:.2f} M parameters on {machines.device}; {len(data.training)} "
             f"windows, {order.batches} batches of {order.batch} an epoch, {config['steps'] / order.batches:.0f} epochs"
@@ -106,22 +115,25 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
         with bar("train", config["steps"]) as progress, Tracker(config, machines) as tracker:
             while not state.finished and not state.stops(stop):
                 loss = state.learn(order(state.step), order(state.step + 1))
-                looked_at = state.due("log_every") or state.due("checkpoint_every")
-                if looked_at and not math.isfinite(loss.item()):  # looking waits for the GPU: not in every step
-                    raise RobotStackError(_diverged(state.step, folder))
+                if state.due("log_every") or state.due("checkpoint_every"):  # to look is to wait for the GPU
+                    number = state.look(loss)
                 if state.due("log_every"):
-                    state.log(loss.item())
+                    state.log(number)
                     state.judge(folder)
                     tracker.log(state.curve[-1])
                 if state.step % 10 == 0 or state.finished:
                     progress.update(state.step, state.note())
                 if state.due("checkpoint_every") and not state.finished:
                     state.save(folder)
-    if not state.finished and state.best.exhausted:
-        console.print(
-            f"no better for {config['patience']} times: ended at step {state.step}; the best is {folder}/best"
-        )
-    return state.save(folder, latency=not stop.requested)
+        if state.best.exhausted and state.step < config["steps"]:
+            console.print(
+                f"no better for {config['patience']} times: ended at step {state.step}; the best is {folder}/best"
+            )
+        saved = state.save(folder)
+        if machines.is_main_process and not stop.requested:
+            latency = measure_latency(state.ema.policy, data.training, machines.device)
+            checkpoint.rewrite_card(saved, checkpoint.load(saved).card | {"latency": latency})
+    return saved
 
 
 class Objective(nn.Module):
@@ -131,15 +143,15 @@ class Objective(nn.Module):
         super().__init__()
         self.policy = policy
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The weighted loss ()."""
-        return weighted(self.policy.loss(batch), batch)
+    def forward(self, batch: Batch, count: Tensor) -> Tensor:
+        """The weighted loss (). count: of the valid steps of the whole batch, of which this one may be a part ()."""
+        return weighted(self.policy.loss(batch), batch, count)
 
 
-def weighted(errors: Tensor, batch: Batch) -> Tensor:
+def weighted(errors: Tensor, batch: Batch, count: Tensor | None = None) -> Tensor:
     """Error (B, H) times weight, mean over the valid steps. Weights are one on average in the data, so the batch is not
     divided by its own weights: that would raise rare classes in small batches."""
-    return (errors * batch.weight * batch.valid).sum() / batch.valid.sum()
+    return (errors * batch.weight * batch.valid).sum() / (batch.valid.sum() if count is None else count)
 
 
 class State:
@@ -158,6 +170,7 @@ class State:
         self.seconds = 0.0  # of training, without validation and saving
         self.waited = 0.0  # of them, until the data were there [s]
         self.curve: list[dict[str, float]] = []
+        self.share = 0  # windows that are learned from at once
         self.size = sum(p.numel() for p in policy.parameters())
 
     @property
@@ -181,10 +194,12 @@ class State:
         """Raise ConfigError unless a batch can be cut into equal shares."""
         shares = self.machines.num_processes * self.config["accumulate"]
         if batch % shares:
+            most = f" of at most {batch}, as many windows as there are" * (batch < self.config["batch"])
             raise ConfigError(
                 f"a batch of {batch} windows cannot be cut into {shares} equal shares ({self.machines.num_processes} "
-                f"processes, accumulate={self.config['accumulate']}); set batch to a multiple of {shares}"
+                f"processes, accumulate={self.config['accumulate']}); set batch to a multiple of {shares}{most}"
             )
+        self.share = batch // shares
 
     def learn(self, index: Tensor, following: Tensor) -> Tensor:
         """One step of gradient descent on the windows `index` (B,); returns the weighted loss. `following` (B,) are
@@ -197,6 +212,7 @@ class State:
         self.optimiser.zero_grad(set_to_none=True)
         for part in range(parts):
             self.data.training.expect(following[rank::processes][part::parts])
+        count = self.data.training.valid(index).sum().clamp(min=1) / processes  # whose gradients are averaged
         loss = torch.zeros((), device=self.machines.device)
         for part in range(parts):
             asked = time.perf_counter()
@@ -204,14 +220,12 @@ class State:
             self.waited += time.perf_counter() - asked
             last = part == parts - 1
             with nullcontext() if last else self.machines.no_sync(self.objective):
-                share = self.objective(batch) / parts
+                share = self.objective(batch, count)
                 self.machines.backward(share)
             loss += share.detach()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config["clip"])
         self.optimiser.step()
         self.ema.update(self.policy)
-        if loss.is_cuda:
-            torch.cuda.synchronize()  # the step is only queued until here
         self.step += 1
         self.seconds += time.perf_counter() - began
         return loss
@@ -225,11 +239,20 @@ class State:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             total, count = 0.0, 0.0
-            for index in torch.arange(len(windows)).split(256):
+            for index in torch.arange(len(windows)).split(self.share):
                 batch = windows.batch(index)
                 total += float((self.ema.policy.loss(batch) * batch.valid).sum())
                 count += float(batch.valid.sum())
         return total / count
+
+    def look(self, loss: Tensor) -> float:
+        """The loss as a number. Raises RobotStackError if the run diverged."""
+        began = time.perf_counter()
+        number = loss.item()
+        self.seconds += time.perf_counter() - began  # on a GPU the steps since the last look were only queued
+        if not math.isfinite(number):
+            raise RobotStackError(_diverged(self.step, Path(self.config["out"])))
+        return number
 
     def log(self, loss: float) -> None:
         """One point of the learning curve."""
@@ -265,12 +288,20 @@ class State:
                 said.append(f"{name} {known[-1]:.4f}")
         return "  ".join([*said, f"{self.step / max(self.seconds, 1e-9):.1f} steps/s"])
 
-    def save(self, folder: Path, latency: bool = False) -> Path:
-        """Write the checkpoint of this step and the curve; the one before goes when this one is whole. latency: whether
-        how long a chunk takes is measured for its card."""
+    @property
+    def unjudged(self) -> bool:
+        """Whether the flights that are due in this step have not been made."""
+        due = self.config["rollouts"] > 0 and self.step > 0 and self.due("rollout_every")
+        return due and "score" not in self.curve[-1]
+
+    def save(self, folder: Path) -> Path:
+        """Write the checkpoint of this step and the curve; the one before goes when this one is whole. Raises
+        RobotStackError instead if the run diverged."""
         saved = folder / f"{checkpoint.PREFIX}{self.step:07d}"
         if not self.machines.is_main_process:
             return saved
+        if not all(bool(weights.isfinite().all()) for weights in self.policy.parameters()):
+            raise RobotStackError(_diverged(self.step, folder))
         older = list(folder.glob(f"{checkpoint.PREFIX}*[0-9]"))
         numbers = {
             "config": self.config,
@@ -281,7 +312,7 @@ class State:
             "best": self.best.state(),
             "curve": self.curve,
         }
-        self._save_policy(saved, (numbers, self._tensors()), latency)
+        self._save_policy(saved, (numbers, self._tensors()))
         lines = "".join(json.dumps(point) + "\n" for point in self.curve)
         partial = folder / f".{CURVE}"
         partial.write_text(lines)
@@ -293,7 +324,7 @@ class State:
 
     def restore(self, saved: Path) -> None:
         """Take everything back from a checkpoint of this run."""
-        numbers, tensors = checkpoint.load_training(saved)
+        numbers, tensors = checkpoint.training_numbers(saved), checkpoint.training_tensors(saved)
         if learned_from(read_records(checkpoint.load(saved).card)) != learned_from(self.data.stores):
             raise CheckpointError(
                 f"the store changed since {saved} was trained; `robot-stack data verify checkpoint={saved}` says what; "
@@ -308,18 +339,13 @@ class State:
         _restore_optimiser(self.optimiser, _under("optimiser.", tensors))
 
     def _save_policy(
-        self,
-        folder: Path,
-        training: tuple[Mapping[str, Any], Mapping[str, Tensor]] | None = None,
-        latency: bool = False,
+        self, folder: Path, training: tuple[Mapping[str, Any], Mapping[str, Tensor]] | None = None
     ) -> None:
         """Write the averaged weights, to act; with `training`, to be trained further."""
         config = {"policy": self.config["policy"], "task": self.config["task"]}
         card = card_of(self.config, self.data, self.curve)
         card |= {"step": self.step, "seconds": round(self.seconds, 1), "parameters": self.size}
         card |= {"waited": round(self.waited / max(self.seconds, 1e-9), 4)}
-        if latency:
-            card["latency"] = measure_latency(self.ema.policy, self.data.training, self.machines.device)
         checkpoint.save(folder, self.ema.policy, config, card, training)
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -335,7 +361,7 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 
 def learning_rate(step: int, config: Mapping[str, Any]) -> float:
-    """Linear warm-up, then half a cosine down to zero at the last step; or the same to the end (`constant`)."""
+    """Linear warm-up, then half a cosine down to zero after the last step; or the same to the end (`constant`)."""
     warmup, steps, peak = config["warmup"], config["steps"], float(config["rate"])
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -366,11 +392,29 @@ def stop_at_interrupt() -> Iterator[Stop]:
 
 def _config_of(saved: Path) -> dict[str, Any]:
     """The config of the run that made a checkpoint. Raises CheckpointError if this version cannot go on with it."""
-    numbers, _ = checkpoint.load_training(saved)
+    numbers = checkpoint.training_numbers(saved)
     if "best" not in numbers:
         raise CheckpointError(f"{saved} was made by an older version, which drew its noise otherwise; train again")
     config: dict[str, Any] = numbers["config"]
     return config
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for what would be found out late, or never."""
+    for key, (low, high) in RANGES.items():
+        if not low <= config.get(key, low) <= high:  # runs of older versions do not say all
+            most = f" to {high:g}" if high < math.inf else " or more"
+            raise ConfigError(f"{key}={config[key]}: expected {low:g}{most}")
+    if config["rate"] <= 0.0 or config["clip"] <= 0.0:
+        raise ConfigError(f"rate={config['rate']}, clip={config['clip']}: expected more than 0")
+    if not config["out"]:
+        raise ConfigError("out=null: expected the folder of the run")
+    if config["schedule"] not in SCHEDULES:
+        raise ConfigError(f"schedule={config['schedule']!r}: choose one of {', '.join(SCHEDULES)}")
+    wanted = {"validate_every": config["validation"] > 0.0, "rollout_every": config["rollouts"] > 0}
+    for key, is_wanted in wanted.items():
+        if is_wanted and config[key] % config["log_every"]:
+            raise ConfigError(f"{key}={config[key]} is no multiple of log_every={config['log_every']}: set one of them")
 
 
 def _check_free(folder: Path, resumed: Path | None) -> None:
@@ -378,6 +422,7 @@ def _check_free(folder: Path, resumed: Path | None) -> None:
     if resumed is None and any(folder.glob(f"{checkpoint.PREFIX}*")):
         raise ConfigError(f"{folder} holds a training run; resume={folder} goes on with it, out=… starts another")
     checkpoint.check_writable(folder)
+    checkpoint.sweep(folder)
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -31,8 +31,9 @@ class Windows:
     """All windows of some episodes.
 
     observe, act: field names. window: its shape. weight: how much each step counts, one array an episode, or all the
-    same. pictures: where they come from, decoded as they are by default. device: where the tensors lie. conditioning:
-    what is told beside what is seen; the row that a goal is taken from is drawn anew in each batch.
+    same. flown: whether somebody flew each step, likewise; one that nobody flew is not valid. pictures: where they come
+    from, decoded as they are by default. device: where the tensors lie. conditioning: what is told beside what is seen;
+    the row that a goal is taken from is drawn anew in each batch.
 
     A window stands at each row that has at least `window.execute` rows from itself to the end. Its history is padded
     with the first row at the start of the episode, its actions with the last one at the end, there marked not valid.
@@ -48,6 +49,7 @@ class Windows:
         pictures: Pictures | None = None,
         device: torch.device | str = "cpu",
         conditioning: Conditioning | None = None,
+        flown: Sequence[np.ndarray[Any, Any]] | None = None,
     ) -> None:
         lengths = torch.tensor([len(episode) for episode in episodes], dtype=torch.long)
         longest = int(lengths.max()) if len(lengths) else 0
@@ -70,6 +72,8 @@ class Windows:
         self.action = torch.cat([_columns(_numbers(episodes, name)) for name in act], dim=1).to(device)
         weights = np.concatenate(weight) if weight is not None else np.ones(len(self._host.start))
         self.weight = torch.from_numpy(weights).float().to(device)
+        counts = np.concatenate(flown) if flown is not None else np.ones(len(self._host.start), bool)
+        self._flown = torch.from_numpy(counts).to(device)
         about = [conditioning.about(episode) for episode in episodes] if conditioning is not None else []
         self._about = {name: torch.stack([of[name] for of in about]).to(device) for name in (about[0] if about else ())}
 
@@ -113,13 +117,21 @@ class Windows:
         """The windows of the given numbers (B,)."""
         return self._batch(index.cpu(), self.observe, self._ahead)
 
+    def valid(self, index: Tensor) -> Tensor:
+        """Which steps of the windows of the given numbers are there, and flown by somebody (B, horizon)."""
+        future, inside = self._steps(index)
+        return inside & self._flown[future]
+
+    def _steps(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the actions of these windows, and whether their episodes were not over (B, horizon)."""
+        now = self._places.now[index.to(self._places.now.device), None]  # (B, 1)
+        last = self._places.last[now]
+        future = now + torch.arange(self.window.horizon, device=now.device)
+        return torch.minimum(future, last), future <= last
+
     def _batch(self, index: Tensor, resident: dict[str, Tensor], ahead: dict[str, Ahead]) -> Batch:
         places = self._places
-        now = places.now[index.to(places.now.device), None]  # (B, 1)
-        last = places.last[now]
-        future = now + torch.arange(self.window.horizon, device=now.device)  # (B, horizon)
-        valid = future <= last
-        future = torch.minimum(future, last)
+        future, inside = self._steps(index)
         observe: dict[str, Tensor] = {}
         for key, (name, rows) in self._wanted(index, places).items():
             if name in resident:
@@ -127,8 +139,9 @@ class Windows:
         for key, (name, rows) in self._wanted(index, self._host).items() if ahead else ():
             if name in ahead:
                 observe[key] = ahead[name](rows)
+        now = places.now[index.to(places.now.device), None]  # (B, 1)
         observe |= {name: values[places.episode[now]] for name, values in self._about.items()}
-        return Batch(observe, _gather(self.action, future), valid, self.weight[future])
+        return Batch(observe, _gather(self.action, future), inside & self._flown[future], self.weight[future])
 
     def _wanted(self, index: Tensor, places: Places) -> dict[str, tuple[str, Tensor]]:
         """What `observe` of a batch is made of, where `places` lie: its name -> the field and its rows (B, n)."""

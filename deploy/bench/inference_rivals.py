@@ -86,11 +86,14 @@ def check_same(policy: Any, theirs: Any) -> None:
     unet.load_state_dict(
         {renamed(name): value for name, value in policy.net.state_dict().items() if "freq" not in name}
     )
+    where = next(unet.parameters()).device
+    unet.cpu()  # a GPU's own rounding is not the question
     chunk = torch.randn(3, policy.window.horizon, policy.targets.size)
     level, condition = torch.tensor([0, 40, 99]), torch.randn(3, policy.condition_size)
     with torch.inference_mode():
         ours = policy.net(chunk, level, condition)
-        other = unet(*(value.to(_device_of(unet)) for value in (chunk, level)), condition.to(_device_of(unet))).cpu()
+        other = unet(chunk, level, condition)
+    unet.to(where)
     if (worst := float((ours - other).abs().max())) > AGREES:
         raise RobotStackError(f"with the same weights, LeRobot's U-Net answers otherwise, by {worst:.2g}")
 
@@ -197,10 +200,6 @@ def _times(call: Callable[[], Any], count: int) -> list[float]:
         call()
         taken.append(now() - began)
     return taken
-
-
-def _device_of(net: torch.nn.Module) -> torch.device:
-    return next(net.parameters()).device
 
 
 def main() -> None:

@@ -43,6 +43,8 @@ class Attempt:
         proposed, wanted = self.world.due(self.chunk).clip(-1.0, 1.0), self.world.advice()
         flew = self.gate.flies
         if self.gate.step(proposed, wanted, self.world.observe(1)[0]["hand"]):
+            if not flew:
+                self.person.take_over()
             self.fly(self.person(wanted), Source.OPERATOR)
         else:
             self.fly(proposed, Source.POLICY)

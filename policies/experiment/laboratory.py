@@ -141,7 +141,7 @@ class Laboratory:
         return {**summarise(outcomes), "outcomes": [asdict(outcome) for outcome in outcomes]}
 
     def _pilot(self, folder: Path) -> Pilot:
-        pilot = Pilot(folder, device=self.config["device"], seed=self.seed)
+        pilot = Pilot(folder, device=self.config["device"], seed=self.seed, graph=False)
         pilot.check(self._worlds[0].station, f"task {self.task}")
         return pilot
 

@@ -36,6 +36,10 @@ class Person:
         self._astray = ASTRAY * int(self._random.random() < flaws.wrong)
         self._late: deque[Array] = deque(maxlen=flaws.delay + 1)
 
+    def take_over(self) -> None:
+        """It begins to fly: nothing of what it did before is still on the way."""
+        self._late.clear()
+
     def __call__(self, wanted: Array) -> Array:
         """What it does (4,) in the step in which the expert would do `wanted` (4,): x, y, z and fingers, -1..1."""
         self._late.append(wanted)

@@ -47,7 +47,7 @@ def test_a_short_run_learns_and_beats_an_untrained_policy(
     size = {"steps": 1200, "batch": 128, "log_every": 10, "validate_every": 500, "warmup": 50}
     task = {"name": "pusht", "rollout": rollout}
     trained = train({**training, **size, "store": str(demonstrations), "policy": policy, "task": task}, Stop(), QUIET)
-    curve = checkpoint.load_training(trained)[0]["curve"]
+    curve = checkpoint.training_numbers(trained)["curve"]
     assert curve[-1]["validation"] < 0.3 * curve[0]["loss"]
 
     torch.manual_seed(0)

@@ -68,7 +68,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     expected, found = tensors(whole), tensors(resumed)
     assert expected.keys() == found.keys()
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    numbers = [checkpoint.load_training(folder)[0] for folder in (whole, resumed)]
+    numbers = [checkpoint.training_numbers(folder) for folder in (whole, resumed)]
     assert numbers[0]["updates"] == numbers[1]["updates"] == 30
     assert numbers[0]["best"] == numbers[1]["best"]
     assert numbers[0]["best"]["worths"]
@@ -317,5 +317,5 @@ def test_a_checkpoint_of_a_diverged_run_is_never_written(
 
     monkeypatch.setattr(train.State, "learn", burst)
     with pytest.raises(RobotStackError, match="not finite at step 16"):
-        run({**training, "checkpoint_every": 8, "log_every": 100})
+        run({**training, "checkpoint_every": 8, "log_every": 100, "validate_every": 100})
     assert checkpoint.newest(training["out"]).name == "step-0000008"
