@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,25 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_training(tmp_path: 
         checkpoint.check_writable(tmp_path / "file" / "run")
     checkpoint.check_writable(tmp_path / "run")
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_checkpoint_takes_the_name_of_an_older_one(
+    exchanges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(checkpoint, "_exchanged", lambda one, other: False)
+    for name in ("made", "step-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "what").write_text(name)
+    checkpoint.put(tmp_path / "made", tmp_path / "step-1")
+    assert (tmp_path / "step-1/what").read_text() == "made"
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
+
+
+def test_what_killed_runs_left_is_swept_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
+    kept = [f".step-0000002.{os.getpid()}", "step-0000001", ".curve.jsonl"]
+    for name in (*kept, ".step-0000002.4194305", ".step-0000001.4194305.gone"):
+        (tmp_path / name).mkdir()
+    checkpoint.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

@@ -184,6 +184,40 @@ def test_episodes_that_nobody_flew_are_refused(
         load_dataset({**training, "store": str(idle.path)}, Uniform(), CPU)
 
 
+def test_steps_that_nobody_flew_are_not_valid_and_the_others_weigh_one_on_average(
+    training: dict[str, Any], store: Store, spec: Spec, tmp_path: Path
+) -> None:
+    some = Store.create(tmp_path / "some", spec, {"name": "toy", "robot": "", "rate": 10.0})
+    for episode in store.episodes[:2]:
+        writer = some.writer({"kind": "collect", "task": "toy"})
+        for number, row in enumerate(episode.rows()):
+            row["source"] = Source.NOBODY if 3 <= number < 6 else Source.OPERATOR
+            writer.append(row)
+        writer.commit("success")
+    some.close()
+    data = load_dataset({**training, "store": str(some.path), "validation": 0.5}, Uniform(), CPU)
+    assert data.validation is not None
+    for windows in (data.training, data.validation):
+        batch = windows.batch(torch.arange(len(windows)))
+        assert batch.valid[0].tolist()[:7] == [True] * 3 + [False] * 3 + [True]
+        assert torch.equal(batch.valid, windows.valid(torch.arange(len(windows))))
+    batch = data.training.batch(torch.arange(len(data.training)))
+    assert float(batch.weight[batch.valid].mean()) == pytest.approx(1.0)
+
+
+def test_episodes_of_different_rates_are_not_mixed(
+    training: dict[str, Any], store: Store, spec: Spec, tmp_path: Path
+) -> None:
+    fast = Store.create(tmp_path / "fast", spec, {"name": "toy", "robot": "", "rate": 50.0})
+    writer = fast.writer({"kind": "collect", "task": "toy"})
+    for row in store.episodes[0].rows():
+        writer.append(row)
+    writer.commit("success")
+    fast.close()
+    with pytest.raises(StoreError, match=r"different rates cannot be mixed.*10, 50 rows a second"):
+        load_dataset({**training, "store": [str(store.path), str(fast.path)]}, Uniform(), CPU)
+
+
 def test_how_long_before_a_takeover_counts_as_gone_wrong_is_said_by_the_run(
     training: dict[str, Any], deployed: Store
 ) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from policies import checkpoint, train
+from policies.best import Best
 from policies.card import code_commit as card_commit
 from policies.ema import Ema
 from policies.train import Stop, learning_rate, stop_at_interrupt
@@ -319,3 +320,78 @@ def test_a_checkpoint_of_a_diverged_run_is_never_written(
     with pytest.raises(RobotStackError, match="not finite at step 16"):
         run({**training, "checkpoint_every": 8, "log_every": 100, "validate_every": 100})
     assert checkpoint.newest(training["out"]).name == "step-0000008"
+
+
+def test_a_run_that_was_moved_goes_on_where_it_is_and_touches_no_other(
+    training: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        run(training, stop_after(patch, 12))
+    (tmp_path / "run").rename(tmp_path / "first")
+    other = run({**training, "steps": 20})
+    assert run({**training, "resume": str(tmp_path / "first")}) == tmp_path / "first/step-0000030"
+    assert other.exists()
+
+
+def test_the_best_is_there_until_a_better_one_is_whole(tmp_path: Path) -> None:
+    def save(number: float) -> Callable[[Path], None]:
+        def write(folder: Path) -> None:
+            folder.mkdir()
+            (folder / "number").write_text(str(number))
+
+        return write
+
+    def fail(folder: Path) -> None:
+        raise OSError("no space left on device")
+
+    best = Best(keep=1, patience=2)
+    best.offer(tmp_path, 1.0, save(1.0))
+    with pytest.raises(OSError, match="no space"):
+        best.offer(tmp_path, 2.0, fail)
+    assert (tmp_path / "best/number").read_text() == "1.0"
+    best.offer(tmp_path, 3.0, save(3.0))
+    best.offer(tmp_path, float("nan"), save(4.0))
+    assert (tmp_path / "best/number").read_text() == "3.0"
+    assert (best.worths, best.since) == ([3.0], 1)
+
+
+def test_a_flight_that_was_cut_off_is_made_when_the_run_goes_on(
+    training: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder: Path, config: dict[str, Any]) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "fly_in_training", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run({**training, "rollouts": 4})
+    monkeypatch.setattr(train, "fly_in_training", lambda folder, config: 0.5)
+    folder = run({**training, "resume": str(training["out"])})
+    curve = checkpoint.training_numbers(folder)["curve"]
+    assert [point["step"] for point in curve if "score" in point] == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("steps", 0), ("batch", 0), ("accumulate", -1), ("validation", 2), ("keep", 0), ("seed", -1), ("clip", 0.0),
+     ("rate", -1.0), ("patience", -1), ("out", None), ("ema_power", -1)],
+)  # fmt: skip
+def test_a_number_out_of_range_is_named(training: dict[str, Any], key: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{key}="):
+        run({**training, key: value})
+
+
+def test_weights_that_are_not_finite_are_not_saved(training: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = train.Stop()
+    learn = train.State.learn
+
+    def burst(state: train.State, index: Any, following: Any) -> torch.Tensor:
+        loss = learn(state, index, following)
+        if state.step == 13:
+            next(state.policy.parameters()).data.fill_(float("inf"))
+            stop.requested = True
+        return loss
+
+    monkeypatch.setattr(train.State, "learn", burst)
+    with pytest.raises(RobotStackError, match="not finite at step 13"):
+        run({**training, "checkpoint_every": 10}, stop)
+    assert checkpoint.newest(training["out"]).name == "step-0000010"
