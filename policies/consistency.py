@@ -119,6 +119,11 @@ class Student(Denoiser):
                 "policy=consistency_beso or consistency_unet for Beso"
             )
         differences = list(teacher.spec.difference(self.spec))
+        theirs, ours = (type(policy.targets).__name__ for policy in (teacher, self))
+        if theirs != ours:
+            differences.append(
+                f"its actions are made by {theirs}, the student's by {ours}: set actions= as it was there"
+            )
         for key in ALIKE:
             if (theirs := getattr(teacher, key, None)) != (ours := getattr(self, key, None)):
                 differences.append(f"its {key} is {theirs}, the student's {ours}")

@@ -64,6 +64,7 @@ def run(config: DictConfig) -> int:
 
 def evaluate(config: Mapping[str, Any], console: Console) -> dict[str, Any]:
     """Fly as configs/eval.yaml says, and sum up: what is written as the result file."""
+    _check(config)
     loaded = checkpoint.load(config["checkpoint"])
     task = loaded.config["task"]["name"]
     seeds = [FIRST_SEED + config["first"] + i for i in range(config["episodes"])]
@@ -88,6 +89,14 @@ def evaluate(config: Mapping[str, Any], console: Console) -> dict[str, Any]:
         **summary,
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for numbers that no flight can have."""
+    least = {"episodes": 1, "parallel": 1, "workers": 1, "threads": 1, "first": 0, "steps": 1}
+    for key, low in least.items():
+        if config.get(key) is not None and config[key] < low:
+            raise ConfigError(f"{key}={config[key]}: expected {low} or more")
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:

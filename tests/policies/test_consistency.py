@@ -149,11 +149,15 @@ def test_a_student_of_two_steps_asks_its_network_twice(student: Policy, batch: B
     assert calls[0] > calls[1]
 
 
+DELTA = {"_target_": "policies.relative.Delta", "relative_to": {"requested.pose": "pose"}}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"window": {"_target_": "policies.Window", "horizon": 8, "execute": 2}}, "its window is .*execute=4"),
         ({"act": ["requested.grip"]}, "its acts is"),
+        ({"actions": DELTA}, "its actions are made by FieldVector, the student's by Steps"),
         ({"net": {"_target_": "policies.networks.mlp.MlpDenoiser", "_partial_": True, "width": 32}}, "another network"),
     ],
 )

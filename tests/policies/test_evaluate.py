@@ -11,7 +11,7 @@ from rich.console import Console
 from policies import Batch, Policy, checkpoint
 from policies.evaluate import evaluate, summarise, write
 from robot_stack.sim.pusht import PushT
-from robot_stack.types import CheckpointError, RobotStackError
+from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 QUIET = Console(quiet=True)
 
@@ -54,6 +54,29 @@ def test_a_worker_that_fails_says_why(pusht: dict[str, Any], tmp_path: Path) -> 
     (tmp_path / "run" / "step-0000001" / "model.safetensors").write_bytes(b"")
     with pytest.raises(RobotStackError, match="cut short"):
         evaluate({**pusht, "workers": 2}, QUIET)
+
+
+@pytest.mark.parametrize("key", ["episodes", "parallel", "workers", "steps"])
+def test_numbers_that_no_flight_can_have_are_refused(pusht: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}=0: expected 1 or more"):
+        evaluate({**pusht, key: 0}, QUIET)
+
+
+def test_what_a_worker_prints_beside_its_answers_is_left_alone(
+    pusht: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.stderr.write('x' * 200_000)\nimport atexit\natexit.register(print, 'goodbye')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert evaluate({**pusht, "workers": 2}, QUIET)["episodes"] == 4
+
+
+def test_words_and_guidance_that_nobody_reads_are_refused(pusht: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="trained without conditioning=instruction"):
+        evaluate({**pusht, "language": "push it"}, QUIET)
+    with pytest.raises(ConfigError, match=r"guidance=3\.0: this policy is told nothing"):
+        evaluate({**pusht, "guidance": 3.0}, QUIET)
 
 
 def test_a_policy_of_another_rate_is_refused_before_anything_flies(pusht: dict[str, Any], tmp_path: Path) -> None:
