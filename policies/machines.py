@@ -29,6 +29,13 @@ def start(config: Mapping[str, Any]) -> Accelerator:
     )
 
 
+def end(machines: Accelerator) -> None:
+    """All processes of a run end together: one whose partner has gone may be aborted while it ends."""
+    if machines.num_processes > 1:
+        machines.wait_for_everyone()
+        machines.end_training()
+
+
 @contextmanager
 def out_of_memory(config: Mapping[str, Any]) -> Iterator[None]:
     """Say what to change when memory ends, instead of where in PyTorch it did."""

@@ -31,7 +31,7 @@ from policies.best import Best
 from policies.card import card_of, measure_latency
 from policies.dataset import Dataset, load_dataset
 from policies.ema import Ema
-from policies.machines import out_of_memory, start
+from policies.machines import end, out_of_memory, start
 from policies.rollouts import fly_in_training
 from policies.tracking import Tracker
 from policies.windows import Order
@@ -133,6 +133,7 @@ def train(config: Mapping[str, Any], stop: Stop, console: Console) -> Path:
         if machines.is_main_process and not stop.requested:
             latency = measure_latency(state.ema.policy, data.training, machines.device)
             checkpoint.rewrite_card(saved, checkpoint.load(saved).card | {"latency": latency})
+    end(machines)
     return saved
 
 
