@@ -165,7 +165,8 @@ def test_pictures_that_another_program_compressed_are_compressed_anew_when_a_cod
     before = episode["image.front"]
     group = zarr.open_group(episode.path, mode="a")
     group.create_array("image.front", data=before, chunks=(2, *before.shape[1:]), overwrite=True)
-    store = Store.open(store.path)  # which the other program's user would not have open meanwhile
+    store.close()  # as one would while another program writes in it
+    store = Store.open(store.path)
     with pytest.raises(StoreError, match=r"image.front is in a codec of another program.*codec=zstd"):
         compact(store)
     compact(store, "zstd")
