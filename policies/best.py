@@ -30,17 +30,14 @@ class Best:
 
         It is whole before another one goes.
         """
-        place = sum(known >= worth for known in self.worths)
-        better = math.isfinite(worth) and place == 0
-        self.since = 0 if better else self.since + 1
-        if place >= self.keep or not math.isfinite(worth):
+        place = sum(known >= worth for known in self.worths) if math.isfinite(worth) else self.keep
+        self.since = 0 if place == 0 else self.since + 1
+        if place >= self.keep:
             return
         save(folder / f".{BEST}")
-        if len(self.worths) == self.keep and place < self.keep - 1:
-            checkpoint.remove(folder / _name(self.keep - 1))
         for i in range(self.keep - 1, place, -1):
             if (folder / _name(i - 1)).exists():
-                (folder / _name(i - 1)).rename(folder / _name(i))
+                checkpoint.put(folder / _name(i - 1), folder / _name(i))
         checkpoint.put(folder / f".{BEST}", folder / _name(place))
         self.worths = [*self.worths[:place], worth, *self.worths[place:]][: self.keep]
 

@@ -6,6 +6,7 @@ in it. With several workers, each is a process that gets its job as JSON and ans
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Generator
 
-from policies import checkpoint
+from policies import checkpoint, ranges
 from policies.intervals import bootstrap_mean, wilson
 from policies.pilot import Flown, Pilot, engage
 from robot_stack.lockstep import Rollout
@@ -35,6 +36,12 @@ from robot_stack.types import ConfigError, RobotStackError
 
 FIRST_SEED = 100_000
 """Start seeds are this and the following ones: the states that Diffusion Policy tests PushT from."""
+
+RANGES: ranges.Ranges = {
+    **dict.fromkeys(("episodes", "parallel", "workers", "threads", "steps"), (1, math.inf)),
+    "first": (0, math.inf),
+}
+"""Of keys of the config."""
 
 
 class Flight(Rollout, Protocol):
@@ -64,7 +71,7 @@ def run(config: DictConfig) -> int:
 
 def evaluate(config: Mapping[str, Any], console: Console) -> dict[str, Any]:
     """Fly as configs/eval.yaml says, and sum up: what is written as the result file."""
-    _check(config)
+    ranges.check(config, RANGES)
     loaded = checkpoint.load(config["checkpoint"])
     task = loaded.config["task"]["name"]
     seeds = [FIRST_SEED + config["first"] + i for i in range(config["episodes"])]
@@ -89,14 +96,6 @@ def evaluate(config: Mapping[str, Any], console: Console) -> dict[str, Any]:
         **summary,
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }
-
-
-def _check(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError for numbers that no flight can have."""
-    least = {"episodes": 1, "parallel": 1, "workers": 1, "threads": 1, "first": 0, "steps": 1}
-    for key, low in least.items():
-        if config.get(key) is not None and config[key] < low:
-            raise ConfigError(f"{key}={config[key]}: expected {low} or more")
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Tensor, nn
 
-from policies import Batch, Policy, checkpoint
+from policies import Batch, Policy, checkpoint, ranges
 from policies.best import Best
 from policies.card import card_of, measure_latency
 from policies.dataset import Dataset, load_dataset
@@ -41,14 +41,14 @@ from robot_stack.types import CheckpointError, ConfigError, RobotStackError
 
 CURVE = "curve.jsonl"
 """The learning curve, in the folder of the run: a JSON object a line."""
-RANGES = {
+RANGES: ranges.Ranges = {
     **dict.fromkeys(("steps", "batch", "accumulate", "log_every", "validate_every", "checkpoint_every"), (1, math.inf)),
     **dict.fromkeys(("rollout_every", "keep", "threads"), (1, math.inf)),
     **dict.fromkeys(("pre", "warmup", "weight_decay", "ema_power", "rollouts", "patience"), (0, math.inf)),
     "validation": (0, 0.9),
     "seed": (0, 2**31 - 1),
 }
-"""Of keys of the config: the smallest and the largest number."""
+"""Of keys of the config."""
 SCHEDULES = ("cosine", "constant")
 """Of the learning rate after its warm-up."""
 
@@ -402,10 +402,7 @@ def _config_of(saved: Path) -> dict[str, Any]:
 
 def _check(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for what would be found out late, or never."""
-    for key, (low, high) in RANGES.items():
-        if not low <= config.get(key, low) <= high:  # runs of older versions do not say all
-            most = f" to {high:g}" if high < math.inf else " or more"
-            raise ConfigError(f"{key}={config[key]}: expected {low:g}{most}")
+    ranges.check(config, RANGES)
     if config["rate"] <= 0.0 or config["clip"] <= 0.0:
         raise ConfigError(f"rate={config['rate']}, clip={config['clip']}: expected more than 0")
     if not config["out"]:

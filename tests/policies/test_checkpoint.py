@@ -117,6 +117,20 @@ def test_a_checkpoint_takes_the_name_of_an_older_one(
     assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
 
 
+def test_whenever_it_is_killed_a_checkpoint_of_that_name_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "remove", killed)
+    for name in ("made", "step-1"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.put(tmp_path / "made", tmp_path / "step-1")
+    assert (tmp_path / "step-1").exists()
+
+
 def test_what_killed_runs_left_is_swept_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
     kept = [f".step-0000002.{os.getpid()}", "step-0000001", ".curve.jsonl"]
     for name in (*kept, ".step-0000002.4194305", ".step-0000001.4194305.gone"):

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch import Generator
 
 from policies import Batch, Policy, Window, checkpoint, train
+from policies.consistency import Student
 from policies.ema import Ema
+from policies.goal import Goal
 from policies.windows import Windows
 from robot_stack.spec import Spec
 from robot_stack.store import Store
@@ -124,6 +126,32 @@ def test_learning_changes_neither_the_teacher_nor_its_file(student: Policy, teac
     average = Ema(student).policy
     assert average.state_dict().keys() == student.state_dict().keys()
     assert torch.isfinite(average.loss(batch)).all()
+
+
+def test_it_is_told_what_its_teacher_is_told(
+    taught: dict[str, Any], store: Store, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = {"_target_": "policies.goal.Goal", "fields": ["pose"], "drop": 0.5}
+    told = {**taught, "conditioning": goal}
+    data = Windows(store.episodes, told["observe"], told["act"], WINDOW, conditioning=Goal(["pose"]))
+    policy = checkpoint.build(told, spec)
+    policy.fit(data.observe, data.numbers())
+    saved = checkpoint.save(tmp_path / "step-0000001", policy, {"policy": told}, {})
+    student = checkpoint.build({**told, "_target_": KINDS[told["_target_"]], "teacher": str(saved)}, spec)
+    student.fit(data.observe, data.numbers())
+    assert isinstance(student, Student)
+    batch, conditions = data.batch(torch.arange(32)), []
+
+    def noted(teacher: Policy, seen: torch.Tensor, clean: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        conditions.append((seen[-1], condition))
+        return clean
+
+    monkeypatch.setattr(student, "_consistency", noted)
+    student.train().loss(batch)
+    ((theirs, own),) = conditions
+    assert torch.allclose(theirs, own, atol=1e-6)
+    untold = (own == student.condition(batch.observe, told=False)).all(dim=1)
+    assert 0 < int(untold.sum()) < 32
 
 
 def test_it_acts_without_its_teacher(

@@ -1,6 +1,6 @@
 """What a run learns from, and how much each part of it counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from policies.dataset import Dataset, load_dataset, split
 from policies.weights import Iwr, Sirius, Uniform, Weighting
-from robot_stack.spec import Spec
+from robot_stack.spec import Record, Spec
 from robot_stack.store import Store
 from robot_stack.types import ConfigError, Source, StoreError
 
@@ -157,14 +157,29 @@ def test_what_is_not_as_it_was_asked_for_is_said(training: dict[str, Any], store
     assert "nobody took over" not in said(load(training, Uniform()))
 
 
-def test_one_episode_is_learned_from_and_not_held_out(training: dict[str, Any], store: Store, spec: Spec) -> None:
-    one = Store.create(store.path.parent / "one", spec, {"name": "toy", "robot": "", "rate": 10.0})
-    writer = one.writer({"kind": "collect", "task": "toy"})
-    for row in store.episodes[0].rows():
-        writer.append(row)
-    writer.commit("success")
-    one.close()
-    data = load_dataset({**training, "store": str(one.path), "validation": 0.5}, Uniform(), CPU)
+def stored(path: Path, spec: Spec, episodes: Iterable[Iterable[Record]], rate: float = 10.0) -> str:
+    """A store of these rows."""
+    with Store.create(path, spec, {"name": "toy", "robot": "", "rate": rate}) as made:
+        for rows in episodes:
+            writer = made.writer({"kind": "collect", "task": "toy"})
+            for row in rows:
+                writer.append(row)
+            writer.commit("success")
+    return str(path)
+
+
+def flown_by(rows: Iterable[Record], source: Callable[[int], Source]) -> Iterator[Record]:
+    """The same rows, flown by others. source: of a row's number."""
+    for number, row in enumerate(rows):
+        row["source"] = source(number)
+        yield row
+
+
+def test_one_episode_is_learned_from_and_not_held_out(
+    training: dict[str, Any], store: Store, spec: Spec, tmp_path: Path
+) -> None:
+    one = stored(tmp_path / "one", spec, [store.episodes[0].rows()])
+    data = load_dataset({**training, "store": one, "validation": 0.5}, Uniform(), CPU)
     assert data.validation is None
     assert len(data.training) == 12 - 3
     assert "there is one episode, and none is held out: no validation loss" in said(data)
@@ -173,29 +188,19 @@ def test_one_episode_is_learned_from_and_not_held_out(training: dict[str, Any], 
 def test_episodes_that_nobody_flew_are_refused(
     training: dict[str, Any], store: Store, spec: Spec, tmp_path: Path
 ) -> None:
-    idle = Store.create(tmp_path / "idle", spec, {"name": "toy", "robot": "", "rate": 10.0})
-    writer = idle.writer({"kind": "collect", "task": "toy"})
-    for row in store.episodes[0].rows():
-        row["source"] = Source.NOBODY
-        writer.append(row)
-    writer.commit("success")
-    idle.close()
+    idle = stored(tmp_path / "idle", spec, [flown_by(store.episodes[0].rows(), lambda number: Source.NOBODY)])
     with pytest.raises(StoreError, match="nobody flew: source says so of every step"):
-        load_dataset({**training, "store": str(idle.path)}, Uniform(), CPU)
+        load_dataset({**training, "store": idle}, Uniform(), CPU)
 
 
 def test_steps_that_nobody_flew_are_not_valid_and_the_others_weigh_one_on_average(
     training: dict[str, Any], store: Store, spec: Spec, tmp_path: Path
 ) -> None:
-    some = Store.create(tmp_path / "some", spec, {"name": "toy", "robot": "", "rate": 10.0})
-    for episode in store.episodes[:2]:
-        writer = some.writer({"kind": "collect", "task": "toy"})
-        for number, row in enumerate(episode.rows()):
-            row["source"] = Source.NOBODY if 3 <= number < 6 else Source.OPERATOR
-            writer.append(row)
-        writer.commit("success")
-    some.close()
-    data = load_dataset({**training, "store": str(some.path), "validation": 0.5}, Uniform(), CPU)
+    def source(number: int) -> Source:
+        return Source.NOBODY if 3 <= number < 6 else Source.OPERATOR
+
+    some = stored(tmp_path / "some", spec, [flown_by(episode.rows(), source) for episode in store.episodes[:2]])
+    data = load_dataset({**training, "store": some, "validation": 0.5}, Uniform(), CPU)
     assert data.validation is not None
     for windows in (data.training, data.validation):
         batch = windows.batch(torch.arange(len(windows)))
@@ -208,14 +213,9 @@ def test_steps_that_nobody_flew_are_not_valid_and_the_others_weigh_one_on_averag
 def test_episodes_of_different_rates_are_not_mixed(
     training: dict[str, Any], store: Store, spec: Spec, tmp_path: Path
 ) -> None:
-    fast = Store.create(tmp_path / "fast", spec, {"name": "toy", "robot": "", "rate": 50.0})
-    writer = fast.writer({"kind": "collect", "task": "toy"})
-    for row in store.episodes[0].rows():
-        writer.append(row)
-    writer.commit("success")
-    fast.close()
+    fast = stored(tmp_path / "fast", spec, [store.episodes[0].rows()], rate=50.0)
     with pytest.raises(StoreError, match=r"different rates cannot be mixed.*10, 50 rows a second"):
-        load_dataset({**training, "store": [str(store.path), str(fast.path)]}, Uniform(), CPU)
+        load_dataset({**training, "store": [str(store.path), fast]}, Uniform(), CPU)
 
 
 def test_how_long_before_a_takeover_counts_as_gone_wrong_is_said_by_the_run(

@@ -199,7 +199,7 @@ def test_a_batch_cut_into_parts_teaches_the_same(
     parts = run({**training, "out": str(tmp_path / "parts"), "accumulate": 4})
     expected, found = load_file(whole / "model.safetensors"), load_file(parts / "model.safetensors")
     for name, tensor in expected.items():
-        assert torch.allclose(tensor, found[name], atol=2e-3), name  # the last windows of episodes count a little more
+        assert torch.allclose(tensor, found[name], atol=1e-5), name
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(training: dict[str, Any]) -> None:
@@ -235,7 +235,7 @@ train(json.load(open({str(tmp_path / "two.json")!r})), Stop(), Console(quiet=Tru
     assert two.name == one.name
     expected, found = (load_file(f / "model.safetensors") for f in (one, two))
     for name, tensor in expected.items():
-        assert torch.allclose(tensor, found[name], atol=2e-3), name
+        assert torch.allclose(tensor, found[name], atol=1e-5), name
 
 
 def test_the_best_are_kept_and_a_run_that_gets_no_better_ends(
@@ -353,6 +353,17 @@ def test_the_best_is_there_until_a_better_one_is_whole(tmp_path: Path) -> None:
     best.offer(tmp_path, float("nan"), save(4.0))
     assert (tmp_path / "best/number").read_text() == "3.0"
     assert (best.worths, best.since) == ([3.0], 1)
+
+
+def test_best_ones_that_a_killed_run_left_are_no_hindrance(tmp_path: Path) -> None:
+    for name in ("best", "best-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "number").write_text(name)
+    best = Best(keep=2, patience=0)
+    best.restore({"worths": [1.0], "since": 0})  # of the checkpoint before
+    best.offer(tmp_path, 2.0, lambda folder: folder.mkdir())
+    assert (tmp_path / "best-2/number").read_text() == "best"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-2"]
 
 
 def test_a_flight_that_was_cut_off_is_made_when_the_run_goes_on(
